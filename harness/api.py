@@ -1,0 +1,291 @@
+"""The program as a library: everything that the command line does, without printing."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import discovery, environment, planning
+from .contracts import IO
+from .data import data_root
+from .discovery import Plugins
+from .errors import ConfigError, HarnessError, StoreError
+from .executors import Listener, Settings, local
+from .grid import Context, load
+from .planning import Plan
+from .registry import Registry
+from .store import Store
+from .trial import Record, Study, Trial, Value, from_plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from .report import Evidence
+
+Grid = Path | str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """A study that ran: its records by trial id, and where the report lies."""
+
+    study: Study
+    records: Mapping[str, Record]
+    report: Path
+    evidence: Evidence
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        return tuple(r for r in self.records.values() if r.status == "failed")
+
+    def table(self) -> pd.DataFrame:
+        """The comparison table: one row a cell, numeric columns."""
+        from .report import table
+
+        return table(self.evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where trials will run: devices, workers, threads a worker."""
+
+    devices: tuple[str, ...]
+    workers: int
+    threads: int
+
+
+def load_registry(third_party: bool = True) -> Registry:
+    """Every component that is installed. Plugins that cannot be loaded are left out; `harness doctor` names them."""
+    return discovery.load(third_party).registry
+
+
+def ablate(
+    grid: Grid,
+    *,
+    runs: Path | str = "runs",
+    reports: Path | str = "reports",
+    device: str = "auto",
+    workers: int | Literal["auto"] = "auto",
+    retry_failed: bool = False,
+    fail_fast: bool = False,
+    overrides: Sequence[str] = (),
+    listener: Listener | None = None,
+    plugins: Plugins | None = None,
+) -> StudyResult:
+    """Train what is missing of a grid (a path or a mapping) and write its report.
+
+    Raises HarnessError for what the user can mend; failed trials do not raise, see `StudyResult.failed`.
+    """
+    plugins = plugins or discovery.load()
+    store = Store(Path(runs))
+    plan, machine = prepare(grid, store, plugins, device, workers, retry_failed, overrides)
+    return execute(plan, machine, store, Path(reports), plugins, listener, fail_fast)
+
+
+def prepare(
+    grid: Grid,
+    store: Store,
+    plugins: Plugins,
+    device: str = "auto",
+    workers: int | Literal["auto"] = "auto",
+    retry_failed: bool = False,
+    overrides: Sequence[str] = (),
+) -> tuple[Plan, Machine]:
+    """Read and check a grid, look its trials up in the store, and decide where the rest will run."""
+    resolved = environment.resolve_device(device)
+    context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
+    source = Path(grid) if isinstance(grid, str) else grid
+    study = load(source, plugins.registry, context, overrides)
+    _check_metrics(study, plugins.registry)
+    plan = planning.make(study, store, retry_failed)
+    planning.preflight(plan, plugins.registry, context.data_root)
+    return plan, machine_for(resolved, workers, len(study.trials()), explicit=":" in device)
+
+
+def _check_metrics(study: Study, registry: Registry) -> None:
+    task = registry.build("task", study.cells[0].trials[0].config.task.name)
+    known = {m.name for m in task.metrics} | {"parameters", "attention_parameters", "macs"}
+    for claim in study.claims:
+        if claim.metric not in known:
+            raise ConfigError(
+                f"line {claim.line}: claims: unknown metric '{claim.metric}'", hint=f"known: {', '.join(sorted(known))}"
+            )
+
+
+def machine_for(device: str, workers: int | Literal["auto"], trials: int, explicit: bool = False) -> Machine:
+    """`auto`: on CUDA one worker a GPU (one, if a GPU was named); on a CPU workers of one to four threads each."""
+    cores = environment.cores()
+    if workers != "auto" and workers < 1:
+        raise ConfigError(f"--workers is {workers}, but must be at least 1", hint="or `auto`")
+    devices: tuple[str, ...] = (device,)
+    if device.startswith("cuda"):
+        import torch
+
+        if not explicit:
+            devices = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
+        count = len(devices) if workers == "auto" else workers
+        count = max(1, min(count, trials))
+        return Machine(devices, count, max(1, cores // count))
+    if device == "mps":
+        return Machine(devices, 1, cores)
+    count = max(1, cores // min(4, max(1, cores // 2))) if workers == "auto" else workers
+    # `trials` are all of the study, not those that are left: a study that goes on must use the same number of
+    # threads, or its last trials would differ in their bits from those of a fresh run.
+    count = max(1, min(count, trials))
+    return Machine(devices, count, max(1, cores // count))
+
+
+def execute(
+    plan: Plan,
+    machine: Machine,
+    store: Store,
+    reports: Path,
+    plugins: Plugins,
+    listener: Listener | None = None,
+    fail_fast: bool = False,
+) -> StudyResult:
+    """Run what is pending, measure latency, write the report."""
+    store.write_study(plan.study)
+    if plan.pending:
+        for trial in plan.pending:
+            store.forget(trial.id)  # a failed record, when failed trials are to run again
+        settings = Settings(
+            store.root, data_root(), machine.devices, machine.workers, machine.threads, fail_fast=fail_fast
+        )
+        local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))
+    measure_latency(plan.study, store, plugins.registry, machine)
+    return build_report(plan.study.name, store, reports, plugins.registry)
+
+
+class _Hooks:
+    """Passes events to every tracker and to one listener; a tracker that raises is left out from then on."""
+
+    def __init__(self, plugins: Plugins, store: Store, listener: Listener | None) -> None:
+        self._manager, self._store, self._listener = plugins.manager, store, listener
+
+    def _call(self, hook: str, **arguments: Any) -> None:
+        plugins = [p for p in self._manager.get_plugins() if hasattr(p, hook)]
+        for plugin in plugins:
+            alone = self._manager.subset_hook_caller(hook, [p for p in plugins if p is not plugin])
+            try:
+                alone(**arguments)
+            except Exception as error:  # a tracker is foreign code; results do not depend on it
+                self._manager.unregister(plugin)
+                name = getattr(plugin, "__name__", str(plugin))
+                message = f"tracker '{name}' failed in {hook} and is left out: {type(error).__name__}: {error}"
+                warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def started(self, trial: Trial) -> None:
+        self._call("harness_trial_started", trial=trial, directory=self._store.directory(trial.id))
+        if self._listener:
+            self._listener.started(trial)
+
+    def progress(self, trial: Trial, done: int, total: int, loss: float) -> None:
+        if self._listener:
+            self._listener.progress(trial, done, total, loss)
+
+    def epoch(self, trial: Trial, epoch: int, values: Mapping[str, float]) -> None:
+        self._call("harness_epoch_finished", trial=trial, epoch=epoch, values=values)
+        if self._listener:
+            self._listener.epoch(trial, epoch, values)
+
+    def finished(self, record: Record) -> None:
+        self._call("harness_trial_finished", record=record)
+        if self._listener:
+            self._listener.finished(record)
+
+
+def measure_latency(study: Study, store: Store, registry: Registry, machine: Machine) -> None:
+    """Time one forward pass of every row's model in turn, unless it was measured for the same rows here before."""
+    from . import measure
+    from .assembly import build_model
+
+    rows: dict[str, Record] = {}
+    for cell in study.cells:
+        records = (store.record(t.id) for t in cell.trials)
+        done = next((r for r in records if r is not None and r.status == "ok"), None)
+        if done is not None:
+            rows[cell.key] = done
+    device, threads = machine.devices[0], environment.cores()
+    signature = {
+        "rows": {key: record.id for key, record in rows.items()},
+        "device": device,
+        "threads": threads,
+        "versions": environment.versions(),
+    }
+    if not rows or store.latency(study.name).get("signature") == signature:
+        return
+    with environment.pinned(threads, False):
+        models = {}
+        for key, record in rows.items():
+            io = from_plain(IO, record.io, "record.io")
+            models[key] = build_model(record.trial.config, registry, io)[0]
+        measured = measure.latency(models, io, device)
+    store.write_latency(study.name, {"signature": signature, "rows": measured})
+
+
+def build_report(study_name: str, store: Store, reports: Path, registry: Registry) -> StudyResult:
+    """Write the report of a study from what the store holds; nothing is trained or measured."""
+    from .report import build
+
+    study = store.study(study_name)
+    evidence = evidence_of(study, store, registry)
+    path = build(evidence, reports / study.name)
+    return StudyResult(study, evidence.records, path, evidence)
+
+
+def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
+    """All that a report reads."""
+    from .report import Evidence, Latency
+
+    task = registry.build("task", study.cells[0].trials[0].config.task.name)
+    found = {t.id: store.record(t.id) for t in study.trials()}
+    plan = planning.make(study, store)
+    latency = store.latency(study.name).get("rows", {})
+    return Evidence(
+        study=study,
+        records={key: record for key, record in found.items() if record is not None},
+        metrics=tuple(task.metrics),
+        select=task.select,
+        items=store.items,
+        figures=store.figures,
+        latency={key: from_plain(Latency, plain, "latency") for key, plain in latency.items()},
+        identities=task.identities,
+        defaults=_defaults(registry),
+        stale=plan.stale,
+    )
+
+
+def _defaults(registry: Registry) -> Callable[[str, str], Mapping[str, Value]]:
+    @functools.cache
+    def defaults(kind: str, name: str) -> Mapping[str, Value]:
+        try:
+            options = registry.get(kind, name).options()
+        except HarnessError:  # the plugin that trained it is no longer installed
+            return {}
+        return {o.name: o.default for o in options if not o.required}
+
+    return defaults
+
+
+def load_trial(
+    trial_id: str, *, runs: Path | str = "runs", registry: Registry | None = None
+) -> tuple[nn.Module, Trial]:
+    """The trained model of a finished trial (evaluation mode, on the CPU) and the trial. An id may be shortened.
+
+    Raises StoreError if there is no such trial, or if it failed.
+    """
+    from .assembly import build_model
+
+    store = Store(Path(runs))
+    record = store.find(trial_id)
+    if record.status != "ok":
+        raise StoreError(f"trial '{record.id}' {record.status}: {record.reason}")
+    model, _ = build_model(record.trial.config, registry or load_registry(), from_plain(IO, record.io, "record.io"))
+    model.load_state_dict(store.weights(record)["model"])
+    return model.eval(), record.trial

@@ -1,0 +1,150 @@
+"""From a trial's configuration to live parts: data, model with attention attached, losses, augmentation.
+
+Pairing: the plain model is built first under the trial's seed; each attention block is built afterwards under a seed
+of its own (seed, site). Parameters of equal name and shape are therefore equal in all arms of a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from .augment.pipeline import Pipeline
+from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
+from .environment import derive, seed_all
+from .errors import ConfigError
+from .registry import Registry
+from .trial import Choice, Config, Stage, Value
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedLoss:
+    """One term of the sum that is minimised."""
+
+    key: str
+    coefficient: float
+    loss: Loss
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the engine works with."""
+
+    info: DatasetInfo
+    dataset: Dataset
+    task: Task
+    io: IO
+    model: nn.Module
+    sites: tuple[str, ...]
+    losses: tuple[WeightedLoss, ...]
+    prepare: Pipeline
+    notes: tuple[str, ...]
+
+    @property
+    def contract(self) -> Model:
+        """The model seen through its contract, where the engine needs more than a torch module."""
+        return cast(Model, self.model)
+
+
+class Factory:
+    """Builds the chosen attention block for one site after the other (contracts.AttentionFactory)."""
+
+    def __init__(self, registry: Registry, choice: Choice, seed: int) -> None:
+        self._registry, self._choice, self._seed = registry, choice, seed
+        target = registry.get("attention", choice.name).load()
+        self.domain: Literal["image", "temporal"] = getattr(target, "domain", "image")
+
+    def __call__(self, channels: int, /, *, site: str = "") -> nn.Module:
+        seed_all(derive(self._seed, "attention", site))
+        options = plain_options(self._choice)
+        return cast(nn.Module, self._registry.build("attention", self._choice.name, channels, **options))
+
+
+def plain_options(choice: Choice) -> dict[str, Any]:
+    """Options as keyword arguments; a nested choice becomes a mapping with `name`."""
+    return {key: _plain(value) for key, value in choice.options}
+
+
+def _plain(value: Value) -> Any:
+    if isinstance(value, Choice):
+        return {"name": value.name, **plain_options(value)}
+    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value
+
+
+def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
+    """Build every part on the CPU. Raises HarnessError for what does not fit together."""
+    target = registry.get("dataset", config.dataset.name).load()
+    options = plain_options(config.dataset)
+    info: DatasetInfo = target.describe(data_root, **options)  # type: ignore[attr-defined]
+    dataset: Dataset = registry.build("dataset", config.dataset.name, data_root, **options)
+    task: Task = registry.build("task", config.task.name, **plain_options(config.task))
+    io = task.io(info)
+    model, sites = build_model(config, registry, io)
+    losses = []
+    for term in config.loss:
+        loss: Loss = registry.build("loss", term.loss.name, **plain_options(term.loss))
+        losses.append(WeightedLoss(term.key, term.coefficient, loss))
+    augments = [(a.name, registry.build("augment", a.name, **plain_options(a))) for a in config.augment]
+    prepare = Pipeline(io.inputs, augments, config.seed, config.train.channels_last)
+    notes = (*info.notes, *getattr(model, "notes", ()))
+    return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes)
+
+
+def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model with its attention attached, and the sites."""
+    seed_all(derive(config.seed, "model"))
+    model: Model = registry.build("model", config.model.name, io, **plain_options(config.model))
+    sites: Sequence[str] = ()
+    if config.attention.name != "none":
+        sites = model.attach(Factory(registry, config.attention, config.seed), config.placement)
+        if not sites:
+            raise ConfigError(
+                f"placement '{config.placement}' of model '{config.model.label()}' has no place for attention",
+                hint="try placement: residual, block or stage",
+            )
+    module = cast(nn.Module, model)
+    if config.train.channels_last:
+        module = module.to(memory_format=torch.channels_last)
+    return module, tuple(sites)
+
+
+def freeze(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> None:
+    """Set `requires_grad` for one stage: all, less `freeze`; or `train_only` alone. Raises ConfigError."""
+    for name in (*stage.freeze, *stage.train_only):
+        if name not in groups:
+            raise ConfigError(f"unknown group '{name}' to freeze or train", hint=f"known: {', '.join(groups)}")
+    for parameter in model.parameters():
+        parameter.requires_grad_(not stage.train_only)
+    for name in stage.train_only:
+        groups[name].requires_grad_(True)
+    for name in stage.freeze:
+        groups[name].requires_grad_(False)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ConfigError(f"a stage of {stage.epochs} epochs freezes every parameter", hint="shorten its `freeze`")
+
+
+def set_training(model: nn.Module, stage: Stage) -> None:
+    """Training mode, with the statistics of batch norm held where the stage asks for it."""
+    model.train()
+    if stage.freeze_bn:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def total_loss(parts: Parts, output: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The weighted sum, and each term unweighted."""
+    terms = []
+    total: Tensor | None = None
+    for term in parts.losses:
+        value = term.loss(*parts.task.pair(output, batch, term.loss.expects))
+        terms.append(value.detach())
+        total = term.coefficient * value if total is None else total + term.coefficient * value
+    if total is None:
+        raise ConfigError("a trial needs at least one loss")
+    return total, terms

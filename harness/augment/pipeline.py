@@ -1,0 +1,82 @@
+"""From stored bytes to what a model reads: to float, augment (in training), normalise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..contracts import Augment, Spec
+from ..environment import derive
+
+if TYPE_CHECKING:
+    from ..contracts import Batch
+
+
+def uniforms(index: Tensor, n: int, key: int) -> Tensor:
+    """[B, n] float32 in [0, 1): a hash of (key, item, position), the same on every device.
+
+    SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195) over a counter, its upper 24 bits as the fraction.
+    A stateless hash, because a generator's stream would depend on batch size and order.
+    """
+    position = torch.arange(n, device=index.device, dtype=torch.int64)
+    x = _mix(_mix(index.to(torch.int64)[:, None] + key) + position)
+    return _shift(x, 40).to(torch.float32) * 2.0**-24
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    return (x >> bits) & ((1 << (64 - bits)) - 1)  # int64 shifts copy the sign; the mask makes the shift logical
+
+
+def _signed(constant: int) -> int:
+    return constant - 2**64 if constant >= 2**63 else constant
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = x + _signed(0x9E3779B97F4A7C15)
+    x = (x ^ _shift(x, 30)) * _signed(0xBF58476D1CE4E5B9)
+    x = (x ^ _shift(x, 27)) * _signed(0x94D049BB133111EB)
+    return x ^ _shift(x, 31)
+
+
+class Pipeline:
+    """Prepares batches on their device; arrays whose spec is not uint8 pass unchanged."""
+
+    def __init__(
+        self, specs: Mapping[str, Spec], augments: Sequence[tuple[str, Augment]], seed: int, channels_last: bool
+    ) -> None:
+        self._images = {k: s for k, s in specs.items() if s.dtype == "uint8"}
+        self._augments = tuple(augments)
+        self._seed = seed
+        self._channels_last = channels_last
+        self._scales: dict[tuple[str, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, batch: Batch, epoch: int | None = None) -> Batch:
+        """`epoch` turns augmentation on and is part of its draws."""
+        ready = dict(batch)
+        for key, spec in self._images.items():
+            x = ready[key].float() / 255
+            if epoch is not None:
+                x = self._augment(x, batch["index"], epoch)
+            if spec.mean:
+                mean, std = self._scale(key, spec, x.device)
+                x = (x - mean) / std
+            if self._channels_last and x.dim() == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
+            ready[key] = x
+        return ready
+
+    def _augment(self, x: Tensor, index: Tensor, epoch: int) -> Tensor:
+        for name, op in self._augments:
+            key = derive(self._seed, "augment", name, epoch)
+            x = op(x, lambda n, key=key: uniforms(index, n, key))
+        return x
+
+    def _scale(self, key: str, spec: Spec, device: torch.device) -> tuple[Tensor, Tensor]:
+        if (key, device) not in self._scales:
+            shape = (-1,) + (1,) * (len(spec.axes) - 1 - spec.axes.index("C"))
+            tensors = (torch.tensor(v, device=device).view(shape) for v in (spec.mean, spec.std))
+            self._scales[key, device] = (next(tensors), next(tensors))
+        return self._scales[key, device]

@@ -1,0 +1,129 @@
+"""`harness ablate`: train what is missing of a grid and write the comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from . import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from ..api import Machine
+    from ..discovery import Plugins
+    from ..planning import Plan
+    from ..store import Store
+
+
+class Workers(click.ParamType[int | str]):
+    """A positive number, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
+        if value == "auto":
+            return "auto"
+        if str(value).isdecimal() and int(str(value)) > 0:
+            return int(str(value))
+        self.fail(f"'{value}' is neither a positive number nor 'auto'", param, ctx)
+
+
+@click.command("ablate", epilog="Example: harness ablate --grid ablations.yaml --set seeds=5")
+@click.option("--grid", type=click.Path(path_type=Path), required=True, help="The study, as YAML.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
+@click.option(
+    "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where reports go."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Who runs trials.")
+@click.option("--workers", type=Workers(), default="auto", show_default=True, help="Worker processes.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, what is done or stale, and what it would cost.")
+@click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the grid; repeatable.")
+@click.pass_context
+def command(
+    context: click.Context,
+    grid: Path,
+    runs: Path,
+    reports: Path,
+    device: str,
+    executor: str,
+    workers: int | Literal["auto"],
+    dry_run: bool,
+    retry_failed: bool,
+    fail_fast: bool,
+    overrides: tuple[str, ...],
+) -> int:
+    """Train every combination of a grid that the store does not hold yet, and write the comparison.
+
+    A second call trains nothing. A killed one goes on where it was.
+    """
+    from .. import api, discovery
+    from ..store import Store
+
+    plugins = discovery.load(context.obj["third_party"])
+    warn_of_failures(plugins)
+    store = Store(runs)
+    plan, machine = api.prepare(grid, store, plugins, device, workers, retry_failed, overrides)
+    if dry_run:
+        _dry_run(plan, machine, plugins)
+        return 0
+    return _run(plan, machine, store, reports, plugins, fail_fast)
+
+
+def warn_of_failures(plugins: Plugins) -> None:
+    for provider in plugins.failures:
+        click.echo(f"warning: plugin '{provider.name}' of {provider.distribution}: {provider.error}", err=True)
+        click.echo(f" hint: {provider.hint}", err=True)
+
+
+def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plugins, fail_fast: bool) -> int:
+    from .. import api
+    from .live import view
+
+    total, pending = len(plan.study.trials()), len(plan.pending)
+    click.echo(f"study {plan.study.name}: {len(plan.study.cells)} rows, {total} trials, {total - pending} done already")
+    for key, cause in plan.stale.items():
+        click.echo(f"stale: {key}: {cause}; it is trained again")
+    if pending:
+        where = ", ".join(machine.devices)
+        click.echo(f"training {pending} on {where}: {machine.workers} at a time, {machine.threads} threads each")
+    with view(plan) as listener:
+        result = api.execute(plan, machine, store, reports, plugins, listener, fail_fast)
+    from .tables import summary
+
+    summary(result)
+    failed = len(result.failed)
+    if failed:
+        click.echo(f"{failed} of {total} trials failed; see the report, or run again with --retry-failed", err=True)
+    click.echo(f"report: {result.report}")
+    return EXIT_FAILED if failed else 0
+
+
+def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
+    from ..data import data_root
+    from ..estimate import Estimate, estimate
+    from .tables import duration, plain_table
+
+    pending = {t.id for t in plan.pending}
+    rows, total = [], 0.0
+    for cell in plan.study.cells:
+        waiting = [t for t in cell.trials if t.id in pending]
+        cost: Estimate | None = None
+        if waiting:
+            cost = estimate(waiting[0], plugins.registry, data_root(), machine.devices[0], machine.threads)
+            total += cost.seconds * len(waiting)
+        state = f"{len(cell.trials) - len(waiting)} done, {len(waiting)} to run"
+        if cell.key in plan.stale:
+            state += f"; stale: {plan.stale[cell.key]}"
+        each = f"{duration(cost.seconds)} ({cost.updates} updates of {1000 * cost.update:.1f} ms)" if cost else "–"
+        rows.append((cell.label + (" (baseline)" if cell.baseline else ""), state, each))
+    plain_table(("row", "trials", "training of one, estimated"), rows)
+    for skipped in plan.study.skipped:
+        click.echo(f"left out: {skipped.label}: {skipped.reason}")
+    click.echo(
+        f"{len(pending)} trials to train, about {duration(total / machine.workers)} with {machine.workers} at a time "
+        f"on {', '.join(machine.devices)} (training alone; measured just now)"
+    )

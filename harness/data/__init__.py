@@ -1,0 +1,40 @@
+"""Helpers for dataset plugins: folders, downloads, hashes, archives, the shared array cache, and splits.
+
+Importing this package imports NumPy, and neither torch nor Pillow.
+"""
+
+from __future__ import annotations
+
+from .arrays import StoredArrays, cached_arrays, filled_arrays
+from .catalogue import Checked, Status, fetch, status, verify_all
+from .folders import cache_root, data_root, require
+from .hashes import digest, fingerprint, remembered, verify
+from .remote import Member, RemoteFile, download
+from .splits import ArraySplit, stratified_holdout
+from .unpacking import Entry, unpack, walk
+
+__all__ = [
+    "ArraySplit",
+    "Checked",
+    "Entry",
+    "Member",
+    "RemoteFile",
+    "Status",
+    "StoredArrays",
+    "cache_root",
+    "cached_arrays",
+    "data_root",
+    "digest",
+    "download",
+    "fetch",
+    "filled_arrays",
+    "fingerprint",
+    "remembered",
+    "require",
+    "status",
+    "stratified_holdout",
+    "unpack",
+    "verify",
+    "verify_all",
+    "walk",
+]

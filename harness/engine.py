@@ -1,0 +1,357 @@
+"""One trial, from its configuration to its record. The loop in `train` reads top to bottom; no task is named here."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import environment, measure
+from .assembly import Parts, assemble, freeze, set_training, total_loss
+from .contracts import Figure, Items, Sink, Split
+from .errors import ConfigError, Diverged, HarnessError
+from .loading import Loader
+from .registry import Registry
+from .trial import Record, Stage, Trial, to_plain
+
+if TYPE_CHECKING:
+    from timm.utils import ModelEmaV3
+
+    from .recipe.schedules import Schedule
+
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How this process runs a trial: none of it is part of the trial's id, all of it stands in the record."""
+
+    data_root: Path
+    device: str = "cpu"
+    threads: int = 1
+    loader_processes: int = 0
+
+
+@dataclass(slots=True)
+class Learning:
+    """What one stage trains with."""
+
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    first_epoch: int  # of the stage, counted over the whole trial from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What training hands on: the curve, one mapping a stage, and the epoch that was chosen (from 1)."""
+
+    curve: tuple[Mapping[str, float], ...]
+    stages: tuple[Mapping[str, float], ...]
+    chosen_epoch: int
+    seconds: float
+
+
+def run_trial(trial: Trial, registry: Registry, sink: Sink, run: Run) -> Record:
+    """Train, test and measure one trial. What goes wrong becomes a failed record; only an interrupt passes through."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    record = Record(trial.id, "ok", trial, started=started)
+    try:
+        resumed = sink.resume()
+        # A trial that goes on keeps its number of threads: another number would give other bits.
+        threads = int(resumed["threads"]) if resumed else run.threads
+        run = dataclasses.replace(run, threads=threads)
+        record = dataclasses.replace(record, environment=environment.describe(run.device, threads))
+        with environment.pinned(threads, trial.config.train.deterministic):
+            return _run(record, registry, sink, run, resumed)
+    except HarnessError as error:
+        return dataclasses.replace(record, status="failed", reason=str(error), traceback=traceback.format_exc())
+    except Exception as error:  # a component's bug must not stop the study
+        reason = _refusal(error, trial) or f"{type(error).__name__}: {error}"
+        return dataclasses.replace(record, status="failed", reason=reason, traceback=traceback.format_exc())
+
+
+def _refusal(error: Exception, trial: Trial) -> str:
+    text = str(error)
+    if not trial.config.train.deterministic or "deterministic" not in text:
+        return ""
+    operation = text.split(" does not have", 1)[0].strip()
+    return f"deterministic: true cannot be honoured: '{operation}' has no deterministic implementation on this device"
+
+
+def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapping[str, Any] | None) -> Record:
+    config = record.trial.config
+    memory = measure.PeakMemory(run.device)
+    memory.start()
+    parts = assemble(config, registry, run.data_root)
+    cost = measure.parameters(parts.model) | {"macs": measure.macs(parts.model, parts.io, "cpu")}
+    parts.model.to(run.device)
+    loaders = {name: _loader(parts, record.trial, name, run) for name in ("train", "val", "test")}
+    if config.train.choose == "best" and not len(loaders["val"].split):
+        raise ConfigError("`choose: best` needs a validation split", hint="give the dataset one, or use `choose: last`")
+
+    outcome = train(record.trial, parts, registry, loaders, sink, run, resumed)
+
+    chosen = sink.best() if config.train.choose == "best" else sink.resume()
+    if chosen is None:
+        raise ConfigError("the checkpoint to be tested has vanished", hint="is another process using this store?")
+    parts.model.load_state_dict(chosen["model"])
+    items = evaluate(parts, loaders["test"], config.train.precision)
+    validation = evaluate(parts, loaders["val"], config.train.precision) if len(loaders["val"].split) else None
+    floors = parts.task.floors(loaders["test"].split)
+    figures: Sequence[Figure] = parts.task.figures(items)
+    sink.finish(items, figures)
+    peak = memory.read()
+    cost |= {"seconds": outcome.seconds} | ({"peak_memory": peak} if peak is not None else {})
+    return dataclasses.replace(
+        record,
+        metrics=parts.task.summarise(items),
+        validation=parts.task.summarise(validation) if validation else {},
+        floors={name: parts.task.summarise(floor) for name, floor in floors.items()},
+        curve=outcome.curve,
+        stages=outcome.stages,
+        cost=cost,
+        chosen_epoch=outcome.chosen_epoch,
+        chosen_by=_chosen_by(parts, config.train.choose, outcome.chosen_epoch, len(loaders["val"].split)),
+        sites=parts.sites,
+        sizes={name: len(loader.split) for name, loader in loaders.items()},
+        classes=parts.info.classes,
+        notes=parts.notes,
+        providers=_providers(record.trial, registry),
+        io=to_plain(parts.io),
+    )
+
+
+def train(
+    trial: Trial,
+    parts: Parts,
+    registry: Registry,
+    loaders: Mapping[str, Loader],
+    sink: Sink,
+    run: Run,
+    resumed: Mapping[str, Any] | None,
+) -> Outcome:
+    """Every epoch of every stage, going on after the last one that was kept.
+
+    All randomness of an epoch comes from (seed, epoch): the global streams are seeded anew at its start, data order
+    and augmentation are functions of it. A checkpoint therefore holds no state of a generator, and a resumed trial
+    ends with the same bits.
+    """
+    recipe, model, loader = trial.config.train, parts.model, loaders["train"]
+    state = _Progress(resumed)
+    ema = _ema(model, recipe.ema, resumed)
+    forward = torch.compile(model) if recipe.compile else model
+    started, clock = time.perf_counter(), _Clock()
+    learning: Learning | None = None
+    if resumed:
+        model.load_state_dict(resumed["live"])
+
+    for epoch, stage, first in _epochs(recipe.stages):
+        if epoch < state.epochs_done:
+            continue
+        if learning is None or epoch == first:
+            learning = _learn(parts, registry, stage, first, loader.steps)
+            if resumed and epoch == state.epochs_done and epoch > first:
+                learning.optimizer.load_state_dict(resumed["optimizer"])
+            if epoch == first:
+                state.stages.append({"epochs": stage.epochs, **measure.parameters(model)})
+        environment.seed_all(environment.derive(trial.config.seed, "epoch", epoch))
+        set_training(model, stage)
+        losses: list[Tensor] = []
+        epoch_started = time.perf_counter()
+        for step, raw in enumerate(loader.training(epoch)):
+            learning.schedule.step_update((epoch - first) * loader.steps + step)
+            batch = parts.prepare(raw, epoch)
+            with autocast(run.device, recipe.precision):
+                output = forward(batch)
+            loss, terms = total_loss(parts, output, batch)
+            learning.optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            if stage.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm)
+            learning.optimizer.step()
+            if ema is not None:
+                ema.update(model)
+            losses.append(torch.stack([loss.detach(), *terms]))
+            if clock.due():
+                sink.progress(epoch * loader.steps + step + 1, recipe.epochs * loader.steps, float(loss.detach()))
+        values = _train_values(parts, losses, epoch)
+        tested = ema.module if ema is not None else model
+        if len(loaders["val"].split):
+            items = evaluate(parts, loaders["val"], recipe.precision, tested)
+            values |= {f"val/{name}": value for name, value in parts.task.summarise(items).items()}
+        values |= {
+            "lr": float(learning.optimizer.param_groups[0]["lr"]),
+            "seconds": time.perf_counter() - epoch_started,
+        }
+        best = state.finish_epoch(epoch, values, parts, recipe.choose, time.perf_counter() - started)
+        kept = {"model": tested.state_dict(), "epoch": epoch + 1}
+        live = {"live": model.state_dict(), "optimizer": learning.optimizer.state_dict(), "threads": run.threads}
+        sink.checkpoint({**kept, **live, **state.plain()}, kept if best else None)
+        sink.epoch(epoch + 1, values)
+    return state.outcome(recipe.choose, time.perf_counter() - started)
+
+
+class _Progress:
+    """What accumulates over epochs, and goes into every checkpoint as plain numbers."""
+
+    def __init__(self, resumed: Mapping[str, Any] | None) -> None:
+        state = resumed or {}
+        self.epochs_done = int(state.get("epochs_done", 0))
+        self.curve: list[Mapping[str, float]] = list(state.get("curve", ()))
+        self.stages: list[Mapping[str, float]] = list(state.get("stages", ()))
+        self.best_epoch = int(state.get("best_epoch", 0))
+        self.best_value: float | None = state.get("best_value")
+        self._seconds_before = float(state.get("seconds", 0.0))
+        self._seconds = self._seconds_before
+
+    def finish_epoch(self, epoch: int, values: Mapping[str, float], parts: Parts, choose: str, seconds: float) -> bool:
+        """Note an epoch; True if it is the best so far and the best is what will be tested."""
+        self.epochs_done, self._seconds = epoch + 1, self._seconds_before + seconds
+        self.curve.append(dict(values))
+        if choose != "best":
+            return False
+        metric = next(m for m in parts.task.metrics if m.name == parts.task.select)
+        value = values[f"val/{metric.name}"]
+        sign = 1 if metric.better == "higher" else -1
+        if self.best_value is not None and sign * value <= sign * self.best_value:
+            return False
+        self.best_epoch, self.best_value = epoch + 1, value
+        return True
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "epochs_done": self.epochs_done,
+            "curve": self.curve,
+            "stages": self.stages,
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value,
+            "seconds": self._seconds,
+        }
+
+    def outcome(self, choose: str, seconds: float) -> Outcome:
+        chosen = self.best_epoch if choose == "best" else self.epochs_done
+        return Outcome(tuple(self.curve), tuple(self.stages), chosen, self._seconds_before + seconds)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Reading a loss waits for the GPU, so progress is told a few times a second at most."""
+        now = time.monotonic()
+        if now - self._last < PROGRESS_SECONDS:
+            return False
+        self._last = now
+        return True
+
+
+def evaluate(parts: Parts, loader: Loader, precision: str, model: nn.Module | None = None) -> Items:
+    """Per-item results of a whole split, in the split's order, under the split's own ids."""
+    model = parts.model if model is None else model
+    model.eval()
+    found: list[Items] = []
+    done = 0
+    with torch.inference_mode():
+        for raw in loader.evaluation():
+            batch = parts.prepare(raw)
+            with autocast(loader.device.type, precision):
+                output = model(batch)
+            count = len(batch["index"])
+            extras = [loader.split.extras(i) for i in range(done, done + count)]
+            found.append(parts.task.measure(output, batch, extras))
+            done += count
+    return _join(found, tuple(loader.split.ids))
+
+
+def _join(found: Sequence[Items], ids: tuple[str, ...]) -> Items:
+    values = {key: np.concatenate([f.values[key] for f in found]) for key in found[0].values}
+    ragged = {}
+    for key in found[0].ragged:
+        lengths = np.concatenate([np.diff(f.ragged[key][1]) for f in found])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        ragged[key] = (np.concatenate([f.ragged[key][0] for f in found]), offsets)
+    return Items(ids, values, ragged)
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _loader(parts: Parts, trial: Trial, name: Any, run: Run) -> Loader:
+    split: Split = parts.dataset.split(name, trial.config.fold)
+    if not len(split) and name != "val":
+        raise ConfigError(f"dataset '{trial.config.dataset.name}' has an empty {name} split")
+    return Loader(split, run.device, trial.config.train.batch_size, trial.config.seed, run.loader_processes)
+
+
+def _epochs(stages: Sequence[Stage]) -> Iterator[tuple[int, Stage, int]]:
+    """(epoch over all stages, its stage, the stage's first epoch)."""
+    first = 0
+    for stage in stages:
+        for epoch in range(first, first + stage.epochs):
+            yield epoch, stage, first
+        first += stage.epochs
+
+
+def _learn(parts: Parts, registry: Registry, stage: Stage, first: int, steps: int) -> Learning:
+    from .assembly import plain_options
+
+    freeze(parts.model, parts.contract.groups(), stage)
+    optimizer = registry.build("optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer))
+    arguments = (optimizer, stage.epochs * steps, steps)
+    schedule = registry.build("schedule", stage.schedule.name, *arguments, **plain_options(stage.schedule))
+    return Learning(optimizer, schedule, first)
+
+
+def _ema(model: nn.Module, decay: float | None, resumed: Mapping[str, Any] | None) -> ModelEmaV3 | None:
+    if decay is None:
+        return None
+    from timm.utils import ModelEmaV3
+
+    ema = ModelEmaV3(copy.deepcopy(model), decay=decay)
+    if resumed:
+        ema.module.load_state_dict(resumed["model"])
+    return ema
+
+
+def _train_values(parts: Parts, losses: Sequence[Tensor], epoch: int) -> dict[str, float]:
+    """Means over the epoch. Raises Diverged at the first update whose loss was not finite."""
+    history = torch.stack(list(losses)).double().cpu()
+    bad = (~torch.isfinite(history).all(dim=1)).nonzero()
+    if len(bad):
+        step = int(bad[0]) + 1
+        raise Diverged(
+            f"diverged in epoch {epoch + 1} at update {step} of {len(history)}: "
+            f"the loss is {float(history[step - 1, 0])}",
+            hint="lower the learning rate, warm up, or clip gradients",
+        )
+    means = history.mean(dim=0).tolist()
+    keys = ["train/loss", *(f"train/{term.key}" for term in parts.losses)]
+    return dict(zip(keys, means, strict=True))
+
+
+def _chosen_by(parts: Parts, choose: str, epoch: int, validation: int) -> str:
+    if choose == "best":
+        return f"the epoch with the best {parts.task.select} on the {validation:,} validation items (epoch {epoch})"
+    return f"the last epoch ({epoch}), fixed beforehand; no split chose it"
+
+
+def _providers(trial: Trial, registry: Registry) -> dict[str, str]:
+    named = [source for source, _ in trial.provenance.sources]
+    found = {}
+    for source in named:
+        kind, _, name = source.partition(" ")
+        found[source] = registry.get(kind, name).provider
+    return found

@@ -1,0 +1,61 @@
+"""What a study will cost, from timing a few updates of every row on this machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import environment
+from .assembly import assemble, freeze, plain_options, set_training, total_loss
+from .engine import autocast
+from .loading import Loader
+from .registry import Registry
+from .trial import Trial
+
+UPDATES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds of one update, updates of a whole trial, and seconds of the trial (training alone)."""
+
+    update: float
+    updates: int
+
+    @property
+    def seconds(self) -> float:
+        return self.update * self.updates
+
+
+def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, threads: int) -> Estimate:
+    """Median of a few updates after one that warms up. Nothing is stored. Raises HarnessError like the trial would."""
+    config = trial.config
+    with environment.pinned(threads, config.train.deterministic):
+        parts = assemble(config, registry, data_root)
+        parts.model.to(device)
+        loader = Loader(parts.dataset.split("train", config.fold), device, config.train.batch_size, config.seed)
+        stage = config.train.stages[-1]
+        freeze(parts.model, parts.contract.groups(), stage)
+        optimizer = registry.build("optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer))
+        set_training(parts.model, stage)
+        times = []
+        started = time.perf_counter()
+        for step, raw in enumerate(loader.training(0)):
+            if step > UPDATES:
+                break
+            batch = parts.prepare(raw, 0)
+            with autocast(device, config.train.precision):
+                output = parts.model(batch)
+            loss, _ = total_loss(parts, output, batch)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimizer.step()
+            loss.item()  # waits for the device
+            now = time.perf_counter()
+            times.append(now - started)
+            started = now
+    return Estimate(statistics.median(times[1:] or times), loader.steps * config.train.epochs)

@@ -1,0 +1,95 @@
+"""Batches of a split: from the device where the whole split fits there, else from worker processes.
+
+The order of an epoch is a function of (seed, epoch) alone, so a resumed trial needs no state of it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from .contracts import Split
+from .environment import derive
+
+if TYPE_CHECKING:
+    from .contracts import Batch
+
+RESIDENT_SHARE = 0.4
+"""At most this share of a GPU's free memory holds data; the rest is the model's."""
+
+
+class Loader:
+    """Iterates over a split in batches on a device. `draw` is the epoch for data that is generated or augmented."""
+
+    def __init__(self, split: Split, device: str, batch_size: int, seed: int, processes: int = 0) -> None:
+        self.split, self.device, self.batch_size = split, torch.device(device), batch_size
+        self._seed, self._processes = seed, processes
+        self._resident = _resident(split, self.device)
+
+    @property
+    def steps(self) -> int:
+        """Updates of one training epoch."""
+        return len(self._cut(list(range(len(self.split))), training=True))
+
+    def training(self, epoch: int) -> Iterator[Batch]:
+        """A shuffled epoch. A last batch of one item is left out, since batch norm cannot be trained on it."""
+        generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
+        order = torch.randperm(len(self.split), generator=generator).tolist()
+        return self._batches(self._cut(order, training=True), epoch)
+
+    def evaluation(self) -> Iterator[Batch]:
+        """Every item once, in the split's order."""
+        return self._batches(self._cut(list(range(len(self.split))), training=False), 0)
+
+    def _cut(self, order: list[int], training: bool) -> list[list[int]]:
+        size = self.batch_size
+        cut = [order[i : i + size] for i in range(0, len(order), size)]
+        return cut[:-1] if training and len(cut) > 1 and len(cut[-1]) == 1 else cut
+
+    def _batches(self, cut: Sequence[list[int]], draw: int) -> Iterator[Batch]:
+        if self._resident is not None:
+            for rows in cut:
+                index = torch.tensor(rows, device=self.device)
+                yield {**{k: v[index] for k, v in self._resident.items()}, "index": index}
+            return
+        loader = DataLoader(
+            _Rows(self.split, cut, draw),
+            batch_size=None,
+            num_workers=self._processes,
+            pin_memory=self.device.type == "cuda",
+        )
+        for batch in loader:
+            yield {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+
+
+class _Rows(TorchDataset[Any]):
+    """A torch dataset whose item i is the whole i-th batch, collated by the split itself."""
+
+    def __init__(self, split: Split, cut: Sequence[list[int]], draw: int) -> None:
+        self._split, self._cut, self._draw = split, cut, draw
+
+    def __len__(self) -> int:
+        return len(self._cut)
+
+    def __getitem__(self, i: int) -> Any:
+        return dict(self._split.batch(self._cut[i], self._draw))
+
+
+def _resident(split: Split, device: torch.device) -> dict[str, Tensor] | None:
+    arrays = split.resident()
+    if arrays is None:
+        return None
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if sum(a.nbytes for a in arrays.values()) > RESIDENT_SHARE * free:
+            return None
+    with warnings.catch_warnings():
+        # The arrays are read-only memory maps, shared by all worker processes; on the CPU they are used as they are.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return {k: torch.from_numpy(a).to(device) for k, a in arrays.items()}

@@ -1,0 +1,122 @@
+"""What a model costs: parameters, multiply-accumulates, latency, memory. Each with its definition."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .contracts import IO, Spec
+
+LATENCY = "median and quartiles of one forward pass, eager, evaluation mode, all arms measured in turn"
+MACS = "multiply-accumulates of convolutions and matrix products in one forward pass of one item"
+
+
+def parameters(model: nn.Module) -> dict[str, float]:
+    """Counts: all, those of attention blocks (their names contain `.attention.`), and those that train now."""
+    named = list(model.named_parameters())
+    return {
+        "parameters": float(sum(p.numel() for _, p in named)),
+        "attention_parameters": float(sum(p.numel() for n, p in named if ".attention." in n)),
+        "trainable": float(sum(p.numel() for _, p in named if p.requires_grad)),
+    }
+
+
+def example(io: IO, batch: int, device: str, varying: int = 16) -> dict[str, Tensor]:
+    """Zeros in the form of a prepared batch; axes whose length varies get `varying` entries."""
+
+    def zeros(spec: Spec) -> Tensor:
+        shape = [batch, *(varying if n is None else n for n in spec.shape)]
+        dtype = torch.float32 if spec.dtype in ("uint8", "float32") else getattr(torch, spec.dtype)
+        return torch.zeros(shape, device=device, dtype=dtype)
+
+    return {key: zeros(spec) for key, spec in io.inputs.items()}
+
+
+def macs(model: nn.Module, io: IO, device: str) -> float:
+    """Multiply-accumulates of one item, half of what PyTorch's counter calls FLOPs. Not element-wise work."""
+    training = model.training
+    model.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(example(io, 1, device))
+    model.train(training)
+    return float(counter.get_total_flops()) / 2
+
+
+def latency(
+    models: Mapping[str, nn.Module], io: IO, device: str, batch: int = 1, rounds: int = 40, warmup: int = 5
+) -> dict[str, dict[str, Any]]:
+    """Milliseconds of one forward pass of every model, in turn within each round, so that drift cancels."""
+    runs = {key: _pass(model, io, device, batch) for key, model in models.items()}
+    times: dict[str, list[float]] = {key: [] for key in runs}
+    with torch.inference_mode():
+        for round_ in range(warmup + rounds):
+            for key, run in runs.items():
+                elapsed = run()
+                if round_ >= warmup:
+                    times[key].append(1000 * elapsed)
+    return {key: _summary(values, batch, device) for key, values in times.items()}
+
+
+def _pass(model: nn.Module, io: IO, device: str, batch: int) -> Callable[[], float]:
+    model = model.to(device).eval()
+    inputs = example(io, batch, device)
+
+    def run() -> float:
+        start = time.perf_counter()
+        model(inputs)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    return run
+
+
+def _summary(values: list[float], batch: int, device: str) -> dict[str, Any]:
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {
+        "median_ms": middle,
+        "low_ms": low,
+        "high_ms": high,
+        "rounds": len(values),
+        "batch": batch,
+        "device": device,
+        "definition": LATENCY,
+    }
+
+
+class PeakMemory:
+    """Peak memory of what happens between `start` and `read`, in bytes.
+
+    CUDA: the allocator's peak. CPU on Linux: the peak resident set of the whole process, program and data included
+    (the kernel's high-water mark, set back at the start). Elsewhere: None.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._cuda = device if device.startswith("cuda") else None
+
+    def start(self) -> None:
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats(self._cuda)
+            return
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            self._cuda = None
+
+    def read(self) -> float | None:
+        if self._cuda:
+            return float(torch.cuda.max_memory_allocated(self._cuda))
+        try:
+            status = Path(f"/proc/{os.getpid()}/status").read_text()
+        except OSError:
+            return None
+        line = next((entry for entry in status.splitlines() if entry.startswith("VmHWM:")), None)
+        return 1024.0 * int(line.split()[1]) if line else None

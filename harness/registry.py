@@ -1,0 +1,256 @@
+"""Components by kind and name, found lazily: a target is imported when it is first looked into, never to list it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import ClashError, ConfigError, UnknownName
+
+KINDS: Mapping[str, int] = {
+    "attention": 1,  # channels
+    "model": 1,  # io
+    "dataset": 1,  # root
+    "loss": 0,
+    "task": 0,
+    "augment": 0,
+    "optimizer": 1,  # params
+    "schedule": 3,  # optimizer, total_steps, steps_per_epoch
+}
+"""Every kind, and how many leading positional arguments the program itself supplies to a target of that kind."""
+
+_SUPPLIED = {"attention": {"site"}}
+_EMPTY = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A keyword parameter of a target. `required` means that it has no default."""
+
+    name: str
+    annotation: Any
+    default: Any
+    required: bool
+
+    def type_name(self) -> str:
+        """The annotation as it is written in code; `any` where there is none."""
+        if self.annotation is Any:
+            return "any"
+        text = getattr(self.annotation, "__name__", "") if isinstance(self.annotation, type) else ""
+        return text or str(self.annotation).replace("typing.", "")
+
+    def accepts(self, value: Any) -> bool:
+        return fits(value, self.annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What a plugin declared: `target` is "package.module:Attribute"."""
+
+    kind: str
+    name: str
+    target: str
+    summary: str
+    source: str
+    provider: str
+
+    @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+    def load(self) -> Callable[..., Any]:
+        """Import the target. Raises ConfigError that names the provider if that fails."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except Exception as error:  # a foreign module may raise anything while it is imported
+            raise ConfigError(
+                f"{self.kind} '{self.name}' of {self.provider} cannot be loaded from '{self.target}': "
+                f"{type(error).__name__}: {error}",
+                hint="mend or remove that plugin; see `harness doctor`",
+            ) from error
+        if not callable(found):
+            raise ConfigError(f"{self.kind} '{self.name}' of {self.provider}: target '{self.target}' is not callable")
+        return typing.cast("Callable[..., Any]", found)
+
+    def options(self) -> tuple[Option, ...]:
+        """The keyword parameters of the target, read from its signature. Imports it."""
+        target = self.load()
+        parameters = list(inspect.signature(target).parameters.values())
+        hints = _hints(target)
+        found = []
+        for parameter in parameters[KINDS[self.kind] :]:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                continue
+            if parameter.name in _SUPPLIED.get(self.kind, ()):
+                continue
+            required = parameter.default is _EMPTY
+            default = None if required else parameter.default
+            found.append(Option(parameter.name, hints.get(parameter.name, Any), default, required))
+        return tuple(found)
+
+    def mistakes(self, options: Mapping[str, Any]) -> Iterator[tuple[str, ConfigError]]:
+        """(option, error) for each unknown, ill-typed or missing option."""
+        known = {o.name: o for o in self.options()}
+        for key, value in options.items():
+            if key not in known:
+                listing = f"it takes {', '.join(known)}" if known else "it takes no options"
+                yield key, ConfigError(f"{self.kind} '{self.name}' has no option '{key}'", suggest(key, known, listing))
+            elif not known[key].accepts(value):
+                shown = f"'{value}'" if isinstance(value, str) else repr(value)
+                message = f"{self.kind} '{self.name}': option '{key}' is {shown}, which is no {known[key].type_name()}"
+                yield key, ConfigError(message, _number_hint(value))
+        for option in known.values():
+            if option.required and option.name not in options:
+                yield option.name, ConfigError(f"{self.kind} '{self.name}' needs the option '{option.name}'")
+
+
+class Registry:
+    """Every component that was declared. A plugin receives its own, which is merged whole or not at all."""
+
+    def __init__(self, provider: str = "") -> None:
+        self._provider = provider
+        self._components: dict[tuple[str, str], Component] = {}
+        self.failures = 0  # plugins that could not be loaded; named in hints of unknown names
+
+    def add(self, kind: str, name: str, target: str, *, summary: str = "", source: str = "") -> None:
+        """Declare a component.
+
+        Raises ConfigError if the kind is unknown or the name or target is not well formed, ClashError if the name is
+        taken.
+        """
+        if kind not in KINDS:
+            raise ConfigError(f"unknown kind '{kind}' for '{name}'", suggest(kind, KINDS))
+        if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+            raise ConfigError(f"{kind} {name!r}: a name is letters, digits and underscores, and starts with a letter")
+        module, _, attribute = target.partition(":")
+        if not module or not attribute:
+            raise ConfigError(f"{kind} '{name}': target '{target}' is not of the form 'package.module:Attribute'")
+        self._insert(Component(kind, name, target, summary, source, self._provider))
+
+    def _insert(self, component: Component) -> None:
+        other = self._components.get((component.kind, component.name))
+        if other is not None:
+            raise ClashError(
+                f"{component.kind} '{component.name}' is registered by both {other.provider} and {component.provider}",
+                hint=f"uninstall one of them, or leave one out with HARNESS_PLUGINS; {component.provider} is left out",
+            )
+        self._components[component.kind, component.name] = component
+
+    def merge(self, staged: Registry) -> None:
+        """Take over all components of `staged`, or none. Raises ClashError."""
+        before = dict(self._components)
+        try:
+            for component in staged._components.values():
+                self._insert(component)
+        except ClashError:
+            self._components = before
+            raise
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The names of a kind, sorted. Raises UnknownName for an unknown kind."""
+        if kind not in KINDS:
+            raise UnknownName(f"unknown kind '{kind}'", suggest(kind, KINDS))
+        return tuple(sorted(n for k, n in self._components if k == kind))
+
+    def components(self, kind: str | None = None) -> tuple[Component, ...]:
+        order = {k: i for i, k in enumerate(KINDS)}
+        chosen = [c for c in self._components.values() if kind in (None, c.kind)]
+        return tuple(sorted(chosen, key=lambda c: (order[c.kind], c.name)))
+
+    def get(self, kind: str, name: str) -> Component:
+        """Look a component up. Raises UnknownName with a suggestion and the list."""
+        names = self.names(kind)
+        if name not in names:
+            message = f"unknown {kind} '{name}'"
+            other = [k for k, n in self._components if n == name]
+            hint = f"'{name}' is a {other[0]}" if other else suggest(name, names)
+            if self.failures:
+                plugins = "1 plugin" if self.failures == 1 else f"{self.failures} plugins"
+                hint += f" ({plugins} failed to load: see `harness doctor`)"
+            raise UnknownName(message, hint)
+        return self._components[kind, name]
+
+    def build(self, kind: str, name: str, *args: Any, **options: Any) -> Any:
+        """Check the options, then call the target. Raises ConfigError for the first mistake."""
+        component = self.get(kind, name)
+        for _, error in component.mistakes(options):
+            raise error
+        return component.load()(*args, **options)
+
+
+def suggest(name: str, known: Sequence[str] | Mapping[str, Any], otherwise: str | None = None) -> str:
+    """`did you mean 'eca'?` where something is near, else the whole list."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return otherwise if otherwise is not None else f"known: {', '.join(sorted(known)) or 'none'}"
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Does a value read from a grid fit an annotation? An int serves as a float; a bool is no number."""
+    if annotation is Any or annotation is object:
+        return True
+    if annotation is None or annotation is type(None):
+        return value is None
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return any(value == a and type(value) is type(a) for a in arguments)
+    if origin is not None and type(None) in arguments and value is None:
+        return True
+    if origin is typing.Union or type(annotation).__name__ == "UnionType":
+        return any(fits(value, a) for a in arguments)
+    if origin in (tuple, list) or (isinstance(origin, type) and issubclass(origin, Sequence)):
+        return isinstance(value, (tuple, list)) and _elements_fit(value, origin, arguments)
+    if annotation is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation in (bool, str):
+        return isinstance(value, annotation)
+    return True  # an annotation of the author's own; the target judges it
+
+
+def _elements_fit(value: Sequence[Any], origin: Any, arguments: tuple[Any, ...]) -> bool:
+    if not arguments:
+        return True
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
+        return len(value) == len(arguments) and all(fits(v, a) for v, a in zip(value, arguments, strict=True))
+    return all(fits(v, arguments[0]) for v in value)
+
+
+def _number_hint(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "YAML reads on, off, yes, no, true and false as booleans; put the word in quotes if it is a name"
+    return "it stands in quotes, so it is text" if isinstance(value, str) and _is_number(value) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations of the parameters; one that cannot be evaluated (a name for type checkers only) is left out."""
+    function: Any = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except Exception:  # a foreign annotation may raise anything
+        names = getattr(function, "__globals__", {})
+        found = {}
+        for key, text in getattr(function, "__annotations__", {}).items():
+            try:
+                found[key] = eval(text, dict(names)) if isinstance(text, str) else text
+            except Exception:
+                continue
+        return found

@@ -1,0 +1,21 @@
+"""What is learnt and how it is judged. The tasks that ship register through the same hook as anybody's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from ..registry import Registry
+
+
+@hookimpl
+def harness_register(registry: Registry) -> None:
+    registry.add(
+        "task",
+        "classification",
+        "harness.tasks.classification:Classification",
+        summary="one label an image: top-1, top-5, cross-entropy, calibration, per-class report",
+        source="calibration: Guo et al. 2017, arXiv:1706.04599",
+    )

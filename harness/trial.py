@@ -1,0 +1,348 @@
+"""Studies, choices, trials, claims and records, and the ids that say when two trials are the same.
+
+Everything is frozen and plain; `to_plain` and `from_plain` carry it through JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+from .errors import StoreError
+
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Choice | None"
+Status: TypeAlias = Literal["ok", "failed", "skipped"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A component by name, with the options that were set; `options` is sorted by key."""
+
+    name: str
+    options: tuple[tuple[str, Value], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, /, **options: Value) -> Choice:
+        return cls(name, tuple(sorted(options.items())))
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(self.options)
+
+    def label(self) -> str:
+        """`se(reduction=8)`, or the bare name where nothing was set."""
+        inner = ", ".join(f"{k}={format_value(v)}" for k, v in self.options)
+        return f"{self.name}({inner})" if inner else self.name
+
+
+def format_value(value: Value) -> str:
+    """A value as a person writes it in a grid."""
+    if isinstance(value, Choice):
+        return value.label()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(format_value(v) for v in value) + "]"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return format(value, "g") if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One loss of a weighted sum. `key` names it in curves (the name, numbered where it occurs twice)."""
+
+    loss: Choice
+    coefficient: float = 1.0
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the training with its own optimiser, schedule and frozen groups."""
+
+    epochs: int
+    optimizer: Choice
+    schedule: Choice
+    freeze: tuple[str, ...] = ()
+    train_only: tuple[str, ...] = ()
+    freeze_bn: bool = False
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a trial trains. `precision` and `channels_last` are resolved when the study is planned."""
+
+    stages: tuple[Stage, ...]
+    batch_size: int = 128
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = True
+    compile: bool = False
+    deterministic: bool = False
+    ema: float | None = None
+    choose: Literal["last", "best"] = "last"
+
+    @property
+    def epochs(self) -> int:
+        return sum(s.epochs for s in self.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The resolved configuration of one trial: all that decides its result and can be written in a grid."""
+
+    task: Choice
+    dataset: Choice
+    model: Choice
+    attention: Choice
+    placement: str | tuple[str, ...]
+    loss: tuple[Term, ...]
+    augment: tuple[Choice, ...]
+    train: Recipe
+    seed: int
+    fold: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What else decides a result: the source of every component, the core's results version, the data."""
+
+    sources: tuple[tuple[str, str], ...]  # ("attention se", digest)
+    core: int
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One training. `id` is the hash of `config` and `provenance`."""
+
+    config: Config
+    provenance: Provenance
+
+    @property
+    def id(self) -> str:
+        return digest(to_plain(self))[:16]
+
+    @property
+    def config_id(self) -> str:
+        """The hash of the configuration alone: equal where only code or data changed."""
+        return digest(to_plain(self.config))[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the comparison: a point of the grid, with the trials (seeds and folds) that measure it."""
+
+    key: str  # unique in the study, and safe as a file name
+    label: str
+    settings: tuple[tuple[str, Value], ...]  # dotted axis -> value; only what the study varies
+    trials: tuple[Trial, ...]
+    baseline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A cell that the grid asked for and that makes no sense, or was excluded."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A published number. Exactly one of `where`, `difference` (a - b) and `order` (first beats second) is set.
+
+    `where` maps dotted keys of the configuration to values; `unit` is "%", "pp" or a metric's own.
+    `line` is the place in the grid file.
+    """
+
+    metric: str
+    source: str
+    reported: float | None = None
+    where: tuple[tuple[str, Value], ...] = ()
+    difference: tuple[tuple[tuple[str, Value], ...], ...] = ()
+    order: tuple[tuple[tuple[str, Value], ...], ...] = ()
+    unit: str = ""
+    tolerance: float | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A grid file, resolved: what varies, what is compared with what, and the cells."""
+
+    name: str
+    title: str
+    design: str
+    cells: tuple[Cell, ...]
+    skipped: tuple[Skipped, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    axes: tuple[str, ...] = ()
+    source: str = ""  # the grid's text, as it was read
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial once, in the order in which they run: seed by seed, so that early results already compare."""
+        seen: dict[str, Trial] = {}
+        for trial in sorted((t for c in self.cells for t in c.trials), key=lambda t: (t.config.seed, t.config.fold)):
+            seen.setdefault(trial.id, trial)
+        return tuple(seen.values())
+
+    @property
+    def baseline(self) -> Cell | None:
+        return next((c for c in self.cells if c.baseline), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The outcome of one trial, as `record.json` keeps it.
+
+    metrics: on the test split, with the chosen checkpoint; fractions, not per cent.
+    validation: the same on the validation split at the chosen epoch. floors: predictor -> metric -> value.
+    curve: one mapping an epoch (train/loss, train/<term>, val/<metric>, lr, seconds, …).
+    stages: one mapping a stage (epochs, trainable). cost: parameters, attention_parameters, macs, seconds,
+    peak_memory (bytes).
+    """
+
+    id: str
+    status: Status
+    trial: Trial
+    reason: str = ""
+    traceback: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    validation: Mapping[str, float] = field(default_factory=dict)
+    floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curve: tuple[Mapping[str, float], ...] = ()
+    stages: tuple[Mapping[str, float], ...] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+    chosen_epoch: int = 0
+    chosen_by: str = ""  # a sentence: which split chose the checkpoint, and how
+    sites: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    providers: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""
+    io: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------------------------------------- plain forms and ids
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, tuples and mappings as JSON-ready values; pairs of names and values become mappings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [to_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it; "nan", "inf" and "-inf" are read back as floats
+    return value
+
+
+def digest(plain: Any) -> str:
+    """SHA-256 of canonical JSON (sorted keys, no spaces; an integral float equals its integer)."""
+    text = json.dumps(_numbers(plain), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _numbers(plain: Any) -> Any:
+    # `lr: 1` and `lr: 1.0` are the same training; without this they would be trained twice.
+    if isinstance(plain, float) and plain.is_integer():
+        return int(plain)
+    if isinstance(plain, dict):
+        return {k: _numbers(v) for k, v in plain.items()}
+    return [_numbers(v) for v in plain] if isinstance(plain, list) else plain
+
+
+def from_plain(cls: type[T], plain: Any, where: str = "record") -> T:
+    """The inverse of `to_plain`. Raises StoreError that names the place if the shape is not that of `cls`."""
+    return cast(T, _load(cls, plain, where))
+
+
+@cache
+def _fields(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _load(hint: Any, plain: Any, where: str) -> Any:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _load_dataclass(hint, plain, where)
+    if hint is Any:
+        return plain
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        return _load_tuple(arguments, plain, where)
+    if origin in (typing.Union, types.UnionType):
+        return _load_union(arguments, plain, where)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(plain, dict):
+            raise StoreError(f"{where}: expected a mapping, found {type(plain).__name__}")
+        return {k: _load(arguments[1], v, f"{where}.{k}") for k, v in plain.items()}
+    if origin is Literal:
+        if plain not in arguments:
+            raise StoreError(f"{where}: {plain!r} is none of {list(arguments)}")
+        return plain
+    if isinstance(hint, typing.ForwardRef):  # the one inside `Value`, which names itself
+        hint = typing.get_args(typing.get_args(_fields(Choice)["options"])[0])[1]
+        return _load(hint, plain, where)
+    if hint is float and (type(plain) is int or plain in ("nan", "inf", "-inf")):
+        return float(plain)
+    if isinstance(hint, type) and type(plain) is not hint:
+        raise StoreError(f"{where}: expected {hint.__name__}, found {type(plain).__name__}")
+    return plain
+
+
+def _load_dataclass(cls: Any, plain: Any, where: str) -> Any:
+    if not isinstance(plain, dict):
+        raise StoreError(f"{where}: expected a mapping, found {type(plain).__name__}")
+    hints = _fields(cls)
+    unknown = sorted(set(plain) - set(hints))
+    if unknown:
+        raise StoreError(f"{where}: unknown key {unknown[0]!r}", hint="was it written by a newer version?")
+    try:
+        return cls(**{k: _load(hints[k], v, f"{where}.{k}") for k, v in plain.items()})
+    except TypeError as error:
+        raise StoreError(f"{where}: {error}") from error
+
+
+def _load_tuple(arguments: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(plain, list):
+        raise StoreError(f"{where}: expected a list, found {type(plain).__name__}")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_load(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(plain))
+    if len(arguments) != len(plain):
+        raise StoreError(f"{where}: expected {len(arguments)} values, found {len(plain)}")
+    return tuple(_load(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, plain, strict=True)))
+
+
+def _load_union(arguments: tuple[Any, ...], plain: Any, where: str) -> Any:
+    if plain is None and type(None) in arguments:
+        return None
+    if isinstance(plain, dict):
+        return _load(Choice, plain, where) if Choice in arguments else _first(arguments, plain, where)
+    if isinstance(plain, list):
+        inner = [a for a in arguments if typing.get_origin(a) is tuple]
+        return _load(inner[0], plain, where) if inner else _first(arguments, plain, where)
+    if type(plain) in arguments:
+        return plain
+    return _first(arguments, plain, where)
+
+
+def _first(arguments: tuple[Any, ...], plain: Any, where: str) -> Any:
+    for argument in arguments:
+        if argument is not type(None):
+            try:
+                return _load(argument, plain, where)
+            except StoreError:
+                continue
+    raise StoreError(f"{where}: {plain!r} does not fit")

@@ -1,0 +1,51 @@
+"""What the blocks share: checks of their options, the width of a bottleneck, and the gate functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+from harness.errors import ConfigError
+
+Gate: TypeAlias = Literal["sigmoid", "hardsigmoid"]
+_GATES: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "hardsigmoid": nn.Hardsigmoid}
+
+
+def make_gate(block: str, gate: str) -> nn.Module:
+    """sigmoid: 1 / (1 + exp(-z)). hardsigmoid: min(max(z + 3, 0), 6) / 6 (Howard et al. 2019, arXiv:1905.02244).
+
+    Raises ConfigError for any other name.
+    """
+    require_one_of(block, "gate", gate, tuple(_GATES))
+    return _GATES[gate]()
+
+
+def bottleneck(block: str, channels: int, reduction: int) -> int:
+    """max(1, round(channels / reduction)), halves upwards; not rounded to a multiple of anything.
+
+    Python's own `round` goes to the even number at halves (40 / 16 -> 2), where timm's blocks go up (3).
+    Raises ConfigError if channels or reduction is less than 1.
+    """
+    require_positive(block, "channels", channels)
+    require_positive(block, "reduction", reduction)
+    return max(1, (2 * channels + reduction) // (2 * reduction))
+
+
+def require_positive(block: str, option: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"attention '{block}': {option} is {value}", hint=f"{option} is at least 1")
+
+
+def require_odd(block: str, option: str, value: int) -> None:
+    if value < 1 or value % 2 == 0:
+        raise ConfigError(
+            f"attention '{block}': {option} is {value}",
+            hint=f"{option} is odd and positive, so that the window has a middle: 3, 5, 7",
+        )
+
+
+def require_one_of(block: str, option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"attention '{block}': {option} is '{value}'", hint=f"known: {', '.join(known)}")

@@ -1,0 +1,56 @@
+"""The data sets that ship with the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness import hookimpl
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+
+
+@hookimpl
+def harness_register(registry: Registry) -> None:
+    registry.add(
+        "dataset",
+        "digits",
+        "harness_datasets.digits:Digits",
+        summary="1,797 handwritten digits, 8x8 grey, 10 classes; comes with scikit-learn, no download",
+        source="Alpaydin and Kaynak 1998, doi:10.24432/C50P49",
+    )
+    registry.add(
+        "dataset",
+        "cifar10",
+        "harness_datasets.cifar:Cifar10",
+        summary="60,000 photographs, 32x32 colour, 10 classes",
+        source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+    )
+    registry.add(
+        "dataset",
+        "cifar100",
+        "harness_datasets.cifar:Cifar100",
+        summary="60,000 photographs, 32x32 colour, 100 fine classes",
+        source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+    )
+    registry.add(
+        "dataset",
+        "mnist",
+        "harness_datasets.mnist:Mnist",
+        summary="70,000 handwritten digits, 28x28 grey, 10 classes",
+        source="LeCun et al. 1998, doi:10.1109/5.726791",
+    )
+    registry.add(
+        "dataset",
+        "fashion_mnist",
+        "harness_datasets.mnist:FashionMnist",
+        summary="70,000 pictures of clothes, 28x28 grey, 10 classes",
+        source="Xiao et al. 2017, arXiv:1708.07747",
+    )
+    registry.add(
+        "dataset",
+        "image_folder",
+        "harness_datasets.image_folder:ImageFolder",
+        summary="your own images: a folder, zip or tar of split/class/*.jpg|png or class/*.jpg|png",
+        source="original",
+    )

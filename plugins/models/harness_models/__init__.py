@@ -1,0 +1,28 @@
+"""Image classifiers: any timm architecture, and the CIFAR ResNets of He et al. (2016)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import hookimpl
+
+_DEPTHS = (20, 32, 44, 56, 110)
+
+
+@hookimpl
+def harness_register(registry: Any) -> None:
+    registry.add(
+        "model",
+        "timm",
+        "harness_models.timm_models:timm_classifier",
+        summary="any timm architecture, e.g. arch: resnet50, stem: cifar",
+        source="Wightman 2019, doi:10.5281/zenodo.4414861",
+    )
+    for depth in _DEPTHS:
+        registry.add(
+            "model",
+            f"resnet{depth}",
+            f"harness_models.cifar:resnet{depth}",
+            summary=f"the {depth}-layer ResNet for 32-pixel images: three stages of 16, 32 and 64 channels",
+            source="He et al. 2016, arXiv:1512.03385, section 4.2",
+        )

@@ -1,0 +1,101 @@
+"""Weights from a local file, into a network that they must fit exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.errors import ConfigError, DataError
+
+
+def load_weights(net: nn.Module, file: str, head: Sequence[str], reset_head: bool = False) -> str:
+    """Load `file` into `net`; a sentence for the record.
+
+    `file` is a .safetensors file or a state dict of torch (read with weights_only=True; one level of `state_dict` or
+    `model` and a `module.` prefix are taken off). `head` are the paths of the classifier's modules: with `reset_head`
+    their entries stay as `net` has them. Raises DataError if the file is missing or cannot be read, ConfigError if it
+    does not fit.
+    """
+    path = find_file(file)
+    state = read_state(path)
+    own = net.state_dict()
+    note = f"weights from '{path.name}' (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
+    if reset_head:
+        rest = {key: value for key, value in state.items() if not _inside(key, head)}
+        state = rest | {key: value for key, value in own.items() if _inside(key, head)}
+        note += ", but for the classifier, which is new"
+    # Files older than this counter of batch norms lack it; it takes no part in evaluation.
+    state = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | dict(state)
+    wrong = _differences(own, state)
+    if wrong:
+        heads_only = all(_inside(name, head) for name in wrong)
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ConfigError(
+            f"weights: '{path.name}' does not fit {type(net).__name__}: {'; '.join(list(wrong.values())[:3])}{more}",
+            hint="only the classifier differs: the file was made for other classes (`timm` takes `reset_head: true`)"
+            if heads_only
+            else "choose the architecture, stem and options that the file was made with",
+        )
+    net.load_state_dict(state)
+    return note
+
+
+def find_file(file: str) -> Path:
+    """The file itself, or the one of that name in the data folder or its `weights/`. Raises DataError."""
+    candidates = [Path(file).expanduser()]
+    data = os.environ.get("HARNESS_DATA")
+    if data and not candidates[0].is_absolute():
+        candidates += [Path(data) / file, Path(data) / "weights" / file]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError(
+        f"weights: there is no file '{file}'",
+        hint=f"looked for {', '.join(f'{str(c)!r}' for c in candidates)}; put it there or set HARNESS_DATA",
+    )
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file. Raises DataError."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found: Any = load_file(str(path))
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each of the two readers has errors of its own for a damaged file
+        why = "it holds more than tensors" if isinstance(error, pickle.UnpicklingError) else str(error)
+        raise DataError(
+            f"weights: '{path.name}' cannot be read: {why}",
+            hint="give a .safetensors file or a state dict saved with torch.save",
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise DataError(f"weights: '{path.name}' holds no state dict", hint="save `model.state_dict()` with torch.save")
+    if all(key.startswith("module.") for key in found):
+        return {key.removeprefix("module."): value for key, value in found.items()}
+    return dict(found)
+
+
+def _inside(key: str, head: Sequence[str]) -> bool:
+    return any(key.startswith(path + ".") for path in head)
+
+
+def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, str]:
+    wrong = {name: f"'{name}' is missing" for name in own if name not in state}
+    wrong |= {name: f"'{name}' is not in the model" for name in state if name not in own}
+    for name in own.keys() & state.keys():
+        there, here = tuple(state[name].shape), tuple(own[name].shape)
+        if there != here:
+            wrong[name] = f"'{name}' is {there} in the file and {here} in the model"
+    return wrong

@@ -1,0 +1,43 @@
+"""What the package declares."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import harness_models
+from harness.errors import ConfigError
+from harness.registry import Registry
+
+
+@pytest.fixture
+def registry():
+    registry = Registry("ablation-harness")
+    harness_models.harness_register(registry)
+    return registry
+
+
+def test_every_declared_model_builds_and_has_a_summary_and_a_source(registry, image_io):
+    names = registry.names("model")
+    assert set(names) == {"timm", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
+    for name in names:
+        assert registry.get("model", name).summary
+        assert registry.get("model", name).source
+        options = {"arch": "resnet18"} if name == "timm" else {}
+        assert registry.build("model", name, image_io(), **options).prefix() is None
+
+
+def test_options_are_read_from_the_signature_with_their_types(registry, image_io):
+    assert [o.name for o in registry.get("model", "timm").options() if o.required] == ["arch"]
+    for options in ({"stem": "cifr"}, {"drop_path": "0.1"}, {"pretrained": 1}, {"native_attention": "drop"}):
+        with pytest.raises(ConfigError):
+            registry.build("model", "timm", image_io(), arch="resnet18", **options)
+    with pytest.raises(ConfigError, match="'shortcut' is 'C'"):
+        registry.build("model", "resnet20", image_io(), shortcut="C")
+
+
+def test_the_entry_module_imports_no_torch():
+    code = "import sys, harness_models; sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
