@@ -7,20 +7,19 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import environment, measure
-from .assembly import Parts, assemble, freeze, set_training, total_loss
-from .contracts import Figure, Items, Sink, Split
+from .assembly import Parts, assemble, freeze, plain_options, set_training, total_loss
+from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
+from .evaluation import autocast, evaluate
 from .loading import Loader
 from .registry import Registry
 from .trial import Record, Stage, Trial, to_plain
@@ -257,38 +256,6 @@ class _Clock:
         return True
 
 
-def evaluate(parts: Parts, loader: Loader, precision: str, model: nn.Module | None = None) -> Items:
-    """Per-item results of a whole split, in the split's order, under the split's own ids."""
-    model = parts.model if model is None else model
-    model.eval()
-    found: list[Items] = []
-    done = 0
-    with torch.inference_mode():
-        for raw in loader.evaluation():
-            batch = parts.prepare(raw)
-            with autocast(loader.device.type, precision):
-                output = model(batch)
-            count = len(batch["index"])
-            extras = [loader.split.extras(i) for i in range(done, done + count)]
-            found.append(parts.task.measure(output, batch, extras))
-            done += count
-    return _join(found, tuple(loader.split.ids))
-
-
-def _join(found: Sequence[Items], ids: tuple[str, ...]) -> Items:
-    values = {key: np.concatenate([f.values[key] for f in found]) for key in found[0].values}
-    ragged = {}
-    for key in found[0].ragged:
-        lengths = np.concatenate([np.diff(f.ragged[key][1]) for f in found])
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        ragged[key] = (np.concatenate([f.ragged[key][0] for f in found]), offsets)
-    return Items(ids, values, ragged)
-
-
-def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
-
-
 def _loader(parts: Parts, trial: Trial, name: Any, run: Run) -> Loader:
     split: Split = parts.dataset.split(name, trial.config.fold)
     if not len(split) and name != "val":
@@ -306,8 +273,6 @@ def _epochs(stages: Sequence[Stage]) -> Iterator[tuple[int, Stage, int]]:
 
 
 def _learn(parts: Parts, registry: Registry, stage: Stage, first: int, steps: int) -> Learning:
-    from .assembly import plain_options
-
     freeze(parts.model, parts.contract.groups(), stage)
     optimizer = registry.build("optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer))
     arguments = (optimizer, stage.epochs * steps, steps)

@@ -11,7 +11,7 @@ import torch
 
 from . import environment
 from .assembly import assemble, freeze, plain_options, set_training, total_loss
-from .engine import autocast
+from .evaluation import autocast
 from .loading import Loader
 from .registry import Registry
 from .trial import Trial

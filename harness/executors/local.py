@@ -18,6 +18,7 @@ from ..registry import Registry
 from ..store import Store
 from ..trial import Record, Trial, from_plain, to_plain
 from . import Listener, Settings
+from .worker import MARK
 
 LOG_TAIL = 2000
 POLL_SECONDS = 1.0
@@ -152,7 +153,8 @@ class _Worker:
                 text=True,
                 start_new_session=True,
             )
-        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
+        self._reader.start()
 
     def _read(self, lines: queue.Queue[tuple[_Worker, str | None]]) -> None:
         for line in _pipe(self.process.stdout):
@@ -169,7 +171,10 @@ class _Worker:
         # Every file of the store appears by atomic rename, so a worker may be ended at any instant.
         self.process.kill()
         self.process.wait()
+        self._reader.join()
         _pipe(self.process.stdout).close()
+        with suppress(BrokenPipeError):  # what it did not read any more
+            _pipe(self.process.stdin).close()
         self.log.unlink(missing_ok=True)
 
     def obituary(self) -> str:
@@ -208,13 +213,15 @@ class _Pool:
             return  # it was ended on purpose; what it said before that no longer matters
         trial = worker.trial
         if line is None:
-            self._bury(worker)
+            del self._workers[next(n for n, w in self._workers.items() if w is worker)]
+            reason = worker.obituary()
+            worker.end()
             if trial is not None:
-                schedule.finished(Record(trial.id, "failed", trial, reason=worker.obituary()))
+                schedule.finished(Record(trial.id, "failed", trial, reason=reason))
             return
-        message: dict[str, Any] = json.loads(line)
-        if trial is None or message["event"] == "ready":
+        if trial is None or not line.startswith(MARK):
             return
+        message: dict[str, Any] = json.loads(line.removeprefix(MARK))
         if message["event"] == "epoch":
             schedule.epoch(trial, message["epoch"], from_plain(dict[str, float], message["values"]))
         elif message["event"] == "progress":
@@ -222,10 +229,6 @@ class _Pool:
         else:
             worker.trial = None
             schedule.finished(from_plain(Record, message["record"], "worker"))
-
-    def _bury(self, worker: _Worker) -> None:
-        number = next(n for n, w in self._workers.items() if w is worker)
-        del self._workers[number]
 
     def close(self) -> None:
         for worker in self._workers.values():

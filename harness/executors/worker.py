@@ -19,6 +19,9 @@ from typing import Any, TextIO
 from ..store import Store
 from ..trial import Trial, from_plain, to_plain
 
+MARK = "\x1e"
+"""Begins every line of the protocol, so that what an interpreter's start-up prints is not taken for one."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m harness.executors.worker")
@@ -52,9 +55,8 @@ def _serve(arguments: argparse.Namespace, lines: queue.Queue[str], channel: Text
     run = Run(arguments.data, arguments.device, arguments.threads, arguments.loader_processes)
 
     def tell(event: str, **values: Any) -> None:
-        channel.write(json.dumps({"event": event, **to_plain(values)}) + "\n")
+        channel.write(MARK + json.dumps({"event": event, **to_plain(values)}) + "\n")
 
-    tell("ready")
     while True:
         trial = from_plain(Trial, json.loads(lines.get()), "worker")
 

@@ -15,7 +15,7 @@ from ..registry import Option, Registry, suggest
 from ..sources import digest_of
 from ..trial import Choice, Term, Value, digest, to_plain
 from . import recipe, tree
-from .reading import Mistakes, Node
+from .nodes import Mistakes, Node
 
 PLACEMENTS = ("residual", "block", "stage")
 
@@ -132,7 +132,9 @@ class Parts:
         if not good:
             return None
         self._sources[f"{kind} {name}"] = self._digest(component.module)
-        return Choice.of(name, **{k: v for k, v in values.items() if known[k].required or not _same(v, known[k].default)})
+        return Choice.of(
+            name, **{k: v for k, v in values.items() if known[k].required or not _same(v, known[k].default)}
+        )
 
     def _nothing(self, written: Mapping[str, Node]) -> Choice | None:
         hard = [(k, n) for k, n in written.items() if not self.unused_option(n, ())]

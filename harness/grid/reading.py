@@ -6,87 +6,23 @@ value keeps its line, and aliases, depth and size are bounded.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 
-from ..errors import ConfigError, GridError
+from .nodes import BOOLEANS, Mistakes, Node, Scalar
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_NODES = 50_000
 MAX_INTEGER = 2**63 - 1
-
-BOOLEANS = "YAML reads on, off, yes, no, true and false as booleans; put the word in quotes if it is a name"
-
-Scalar: TypeAlias = bool | int | float | str | None
 _CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """A value, the dotted path under which it was written, and the place: a file's line, or a `--set` (line 0).
-
-    `text` is a scalar as it was written, because `off` and `false` are the same value.
-    """
-
-    value: Scalar | tuple[Node, ...] | Mapping[str, Node]
-    path: str = ""
-    line: int = 0
-    origin: str = "grid"
-    text: str = ""
-
-    @property
-    def where(self) -> str:
-        place = f"{self.origin}:{self.line}" if self.line else self.origin
-        return f"{place}: {self.path}" if self.path else place
-
-    @property
-    def entries(self) -> Mapping[str, Node]:
-        return self.value if isinstance(self.value, Mapping) else {}
-
-    @property
-    def items(self) -> tuple[Node, ...]:
-        return self.value if isinstance(self.value, tuple) else ()
-
-    def shown(self) -> str:
-        """The value as an error quotes it."""
-        if isinstance(self.value, Mapping):
-            return "a mapping"
-        if isinstance(self.value, tuple):
-            return "a list"
-        return f"'{self.text or self.value}'" if self.value is not None else "empty (null)"
-
-
-class Mistakes:
-    """Collects every mistake; `check` raises them together in the order of the file."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[str, str], tuple[tuple[bool, int, int], ConfigError]] = {}
-        self._places: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def add(self, node: Node, what: str, hint: str | None = None, *, once: bool = False) -> None:
-        """`once`: leave it out if something at that place is already known to be wrong."""
-        where = node.where
-        if (where, what) in self._found or (once and where in self._places):
-            return
-        order = (node.origin.startswith("--set"), node.line, len(self._found))
-        self._places.add(where)
-        self._found[where, what] = (order, ConfigError(f"{where}: {what}", hint))
-
-    def check(self) -> None:
-        if self._found:
-            ordered = sorted(self._found.values(), key=lambda pair: pair[0])
-            raise GridError([error for _, error in ordered])
 
 
 def read_file(path: Path, mistakes: Mistakes) -> tuple[Node | None, str]:
@@ -121,7 +57,7 @@ def read_text(text: str, origin: str, mistakes: Mistakes, path: str = "", *, lin
         root = loader.get_single_node()
         if root is None:
             return Node(None, path, 1 if lines else 0, origin)
-        return _Converter(origin, mistakes, lines).node(root, path, root.start_mark.line + 1, 0)
+        return _Converter(origin, mistakes, lines).node(root, path, root.start_mark, 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = str(error.problem or error.context)
@@ -141,13 +77,6 @@ def from_python(value: Any, mistakes: Mistakes) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mistakes.add(Node(""), str(error.problem))
         return None
-
-
-def plain(node: Node) -> Any:
-    """The node as plain Python values."""
-    if isinstance(node.value, Mapping):
-        return {key: plain(child) for key, child in node.value.items()}
-    return [plain(child) for child in node.value] if isinstance(node.value, tuple) else node.value
 
 
 def _parse_hint(what: str) -> str | None:
@@ -175,12 +104,16 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         self.nodes += 1
         if self.depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=self.peek_event().start_mark)
+            raise yaml.MarkedYAMLError(problem=_TOO_DEEP, problem_mark=self._here())
         if self.nodes > MAX_NODES:
-            raise yaml.MarkedYAMLError(problem=_TOO_MANY, problem_mark=self.peek_event().start_mark)
+            raise yaml.MarkedYAMLError(problem=_TOO_MANY, problem_mark=self._here())
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def _here(self) -> Any:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        return event.start_mark
 
 
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
@@ -202,13 +135,13 @@ class _Converter:
         self._origin, self._mistakes, self._lines = origin, mistakes, lines
         self._count = 0
 
-    def node(self, node: yaml.Node, path: str, line: int, depth: int) -> Node:
+    def node(self, node: yaml.Node, path: str, mark: Any, depth: int) -> Node:
         # Counted here as well as while composing: an alias is composed once, however often it is written out.
         self._count += 1
         if self._count > MAX_NODES or depth > MAX_DEPTH:
             problem = _TOO_DEEP if depth > MAX_DEPTH else _TOO_MANY
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        made = Node(None, path, line if self._lines else 0, self._origin)
+        made = self._made(path, mark)
         if node.tag not in _CORE:
             tag = "!!" + node.tag.rpartition(":")[2] if node.tag.startswith("tag:yaml.org") else node.tag
             what, hint = f"the tag '{tag}' is not allowed", "a grid holds text, numbers, booleans, lists and mappings"
@@ -219,17 +152,19 @@ class _Converter:
         if isinstance(node, yaml.MappingNode):
             return _with(made, self._mapping(node, path, depth))
         if isinstance(node, yaml.SequenceNode):
-            items = [self.node(n, f"{path}[{i}]", n.start_mark.line + 1, depth + 1) for i, n in enumerate(node.value)]
+            items = [self.node(n, f"{path}[{i}]", n.start_mark, depth + 1) for i, n in enumerate(node.value)]
             return _with(made, tuple(items))
         return _with(made, self._scalar(node, made), str(node.value))
+
+    def _made(self, path: str, mark: Any) -> Node:
+        return Node(None, path, mark.line + 1 if self._lines else 0, self._origin, column=mark.column)
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
         found: dict[str, Node] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
             text = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "(not text)"
             inner = f"{path}.{text}" if path else text
-            here = Node(None, inner, line if self._lines else 0, self._origin)
+            here = self._made(inner, key_node.start_mark)
             if key_node.tag == "tag:yaml.org,2002:merge":
                 self._mistakes.add(
                     here, "the key '<<' is not supported", "write the keys out, or use an alias for a whole value"
@@ -242,10 +177,10 @@ class _Converter:
                 first = f"it stands first on line {found[text].line}" if self._lines else None
                 self._mistakes.add(here, f"the key '{text}' is written twice", first)
             else:
-                found[text] = self.node(value_node, inner, line, depth + 1)
+                found[text] = self.node(value_node, inner, key_node.start_mark, depth + 1)
         return found
 
-    def _scalar(self, node: yaml.ScalarNode, made: Node) -> Scalar:
+    def _scalar(self, node: yaml.Node, made: Node) -> Scalar:
         kind, text = node.tag.rpartition(":")[2], str(node.value)
         if kind == "null":
             return None
@@ -299,7 +234,7 @@ class _Python:
 
 
 def _with(node: Node, value: Any, text: str = "") -> Node:
-    return Node(value, node.path, node.line, node.origin, text)
+    return dataclasses.replace(node, value=value, text=text)
 
 
 def _number(value: float, node: Node, mistakes: Mistakes) -> Scalar:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..registry import suggest
 from ..trial import Recipe, Stage
-from .reading import BOOLEANS, Node
+from .nodes import BOOLEANS, Node
 from .tree import assign
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ class _Reader:
                 self.wrong(fields[key], f"'{key}' stands beside 'stages'", f"give every stage its own {key}")
         listed = fields["stages"]
         if not listed.items:
-            self.wrong(listed, f"{listed.shown()}: a list of stages is meant", "for instance [{epochs: 10}, {epochs: 20}]")
+            self.wrong(
+                listed, f"{listed.shown()}: a list of stages is meant", "for instance [{epochs: 10}, {epochs: 20}]"
+            )
         found = []
         for item in listed.items:
             if not isinstance(item.value, Mapping):

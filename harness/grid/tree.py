@@ -9,7 +9,7 @@ from typing import Any
 
 from ..registry import suggest
 from ..trial import Choice, Value, digest
-from .reading import BOOLEANS, Mistakes, Node, plain
+from .nodes import BOOLEANS, Mistakes, Node, plain
 
 COMPONENTS = ("task", "dataset", "model", "attention")
 CONFIG = (*COMPONENTS, "placement", "loss", "augment", "train")
@@ -122,14 +122,15 @@ def item_keys(node: Node) -> list[str]:
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    found: list[str] = []
+    found: dict[str, None] = {}
+    counts: dict[str, int] = {}
     for name in names:
-        count, key = 1, name
-        while key in found:
-            count += 1
-            key = f"{name}_{count}"
-        found.append(key)
-    return found
+        counts[name] = counts.get(name, 0) + 1
+        key = name if counts[name] == 1 else f"{name}_{counts[name]}"
+        while key in found:  # a component may really be called `gdl_2`
+            key += "_"
+        found[key] = None
+    return list(found)
 
 
 def alike(a: Node, b: Node) -> bool:
@@ -166,7 +167,9 @@ def named(node: Node, kind: str, mistakes: Mistakes) -> bool:
         return True
     other = f", or write `{NONE}`" if kind == "attention" else ""
     if isinstance(node.value, bool):
-        mistakes.add(node, f"{node.shown()} is a boolean, but the name of a component is meant: {kind}", BOOLEANS + other)
+        mistakes.add(
+            node, f"{node.shown()} is a boolean, but the name of a component is meant: {kind}", BOOLEANS + other
+        )
     elif node.value is None:
         hint = f"write `{NONE}`" if kind in ("attention", "augment") else f"name a {kind}, or leave the key out"
         mistakes.add(node, f"empty (null), but the name of a component is meant: {kind}", hint)
@@ -202,3 +205,17 @@ def configurable(key: str, node: Node, mistakes: Mistakes) -> bool:
     else:
         return True
     return False
+
+
+def distinct_numbers(node: Node, most: int, what: str, mistakes: Mistakes) -> list[int]:
+    """A list of distinct whole numbers from 0."""
+    found: dict[int, None] = {}
+    for item in node.items:
+        value = item.value
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+            mistakes.add(item, f"{item.shown()} is no {what}", f"a {what} is a whole number from 0 to {most}")
+        elif value in found:
+            mistakes.add(item, f"{what} {value} stands twice in the list", "leave one out")
+        else:
+            found[value] = None
+    return list(found)

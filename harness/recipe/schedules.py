@@ -79,7 +79,8 @@ def step(
 ) -> Schedule:
     """`milestones` are epochs of the stage."""
     warmup = _warmup(warmup_epochs, total_steps, steps_per_epoch)
-    updates = [int(m * steps_per_epoch) for m in milestones]
+    # timm asks for t + 1, and so would drop the rate one update early.
+    updates = [m * steps_per_epoch + 1 for m in milestones]
     return _typed(
         MultiStepLRScheduler(
             optimizer, decay_t=updates, decay_rate=rate, warmup_t=warmup, warmup_lr_init=0.0, t_in_epochs=False

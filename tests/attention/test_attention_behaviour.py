@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import harness_attention
 import pytest
 import torch
-from harness_attention.channel import ChannelLogits
-from harness_attention.spatial import SpatialLogits
 from torch import nn
 
+import harness_attention
 from harness.errors import ConfigError
 from harness.registry import Registry
+from harness_attention.channel import ChannelLogits
+from harness_attention.spatial import SpatialLogits
 
 REGISTRY = Registry("tests")
 harness_attention.harness_register(REGISTRY)
@@ -137,6 +137,7 @@ def test_backward_is_deterministic_with_tied_maxima(deterministic: None, name: s
         assert all(torch.equal(a, b) for a, b in zip(gradients[0], other, strict=True))
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @every_variant
 def test_backward_on_cuda_is_not_refused_and_repeats_to_the_bit(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import harness_attention
 import pytest
 import timm
 import timm.layers
 import torch
-from harness_attention.common import bottleneck
-from harness_attention.eca import adaptive_kernel
-from timm.layers import CbamModule, EcaModule, SqueezeExcite
-from timm.layers.cbam import ChannelAttn, SpatialAttn
+from timm.layers import EcaModule, SqueezeExcite
+from timm.layers.cbam import CbamModule, ChannelAttn, SpatialAttn
 from torch import nn
 
+import harness_attention
 from harness.registry import Registry
+from harness_attention.common import bottleneck
+from harness_attention.eca import adaptive_kernel
 
 TOLERANCE = {"rtol": 0.0, "atol": 1e-6}
 RESNET50 = [256] * 3 + [512] * 4 + [1024] * 6 + [2048] * 3  # channels at the ends of its sixteen residual branches

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import harness_attention
 import pytest
 import torch
 from torch import Tensor, nn
 
+import harness_attention
 from harness.registry import Registry
 
 C, H, W = 6, 5, 3
@@ -90,15 +90,14 @@ def gated(logits: Tensor, gate: Callable[[float], float]) -> Tensor:
 def built(registry: Registry, name: str, **options: Any) -> nn.Module:
     """A block with every parameter, norms included, away from its initial value."""
     torch.manual_seed(3)
-    block: nn.Module = registry.build("attention", name, C, **options).double()
-    with torch.no_grad():
-        for p in block.parameters():
-            p.copy_(torch.randn_like(p) * 0.7)
+    block: nn.Module = registry.build("attention", name, C, **options).double().requires_grad_(False)
+    for p in block.parameters():
+        p.copy_(torch.randn_like(p) * 0.7)
     return block
 
 
 def check(out: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(out.detach(), expected.detach(), rtol=0.0, atol=1e-12)
+    torch.testing.assert_close(out, expected, rtol=0.0, atol=1e-12)
 
 
 GATES = pytest.mark.parametrize(("gate", "scalar"), [("sigmoid", sigmoid), ("hardsigmoid", hardsigmoid)])

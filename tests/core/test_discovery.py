@@ -102,7 +102,9 @@ def test_plugins_can_be_limited_by_flag_and_by_environment(site: Path, monkeypat
 
 def test_the_command_line_survives_a_broken_plugin(site: Path):
     install(site, "harness-dead", "harness_dead", "raise SystemError('at import')\n")
-    code = f"import sys; sys.path.insert(0, {str(site)!r}); from harness.cli import main; sys.argv[1:] = ['list']; main()"
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); from harness.cli import main; sys.argv[1:] = ['list']; main()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "hybrid_sequential" in done.stdout

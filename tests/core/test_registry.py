@@ -21,7 +21,9 @@ def test_adding_a_component_does_not_import_its_target():
     registry = Registry("someone")
     registry.add("attention", "lazy", "there_is_no_such_module:Block", summary="never imported")
     assert registry.names("attention") == ("lazy",)
-    with pytest.raises(ConfigError, match=r"attention 'lazy' of someone cannot be loaded from 'there_is_no_such_module"):
+    with pytest.raises(
+        ConfigError, match=r"attention 'lazy' of someone cannot be loaded from 'there_is_no_such_module"
+    ):
         registry.get("attention", "lazy").load()
 
 

@@ -41,7 +41,7 @@ class Server:
         request.send_header("Content-Length", str(len(body) - start))
         request.end_headers()
         sent = body[start:]
-        if self.manner == "breaks off" and len(self.asked) == 1 or self.manner == "always breaks off":
+        if (self.manner == "breaks off" and len(self.asked) == 1) or self.manner == "always breaks off":
             sent = sent[: len(sent) // 2]
         request.wfile.write(sent)
 

@@ -13,7 +13,9 @@ from harness.errors import ConfigError
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=200), st.integers(0, 5), st.data())
-def test_a_holdout_is_disjoint_complete_sorted_and_stratified(labels: list[int], seed: int, data: st.DataObject) -> None:
+def test_a_holdout_is_disjoint_complete_sorted_and_stratified(
+    labels: list[int], seed: int, data: st.DataObject
+) -> None:
     count = data.draw(st.integers(0, len(labels) - 1))
     stay, held = stratified_holdout(labels, count, seed)
     assert len(held) == count

@@ -90,11 +90,11 @@ def read_python(path: Path, label_key: bytes) -> tuple[Array, Array]:
 def _plain(array: _Array) -> Array | None:
     shape, dtype, data = (getattr(array, k, None) for k in ("shape", "dtype", "data"))
     name = getattr(dtype, "name", None)
-    if not (isinstance(data, bytes) and name in ("u1", b"u1", "uint8", b"uint8") and not array.fortran):
+    if not (isinstance(data, bytes) and name in ("u1", b"u1", "uint8", b"uint8")):
         return None
-    if not (isinstance(shape, tuple) and len(shape) == 2 and shape[1] == PIXELS and len(data) == shape[0] * PIXELS):
+    if not (isinstance(shape, tuple) and len(shape) == 2 and shape[1] == PIXELS and shape[0] * PIXELS == len(data)):
         return None
-    return np.frombuffer(data, dtype=np.uint8).reshape(-1, PIXELS)
+    return np.frombuffer(data, dtype=np.uint8).reshape((shape[0], PIXELS), order="F" if array.fortran else "C")
 
 
 def count_records(path: Path, label_bytes: int) -> int:

@@ -132,5 +132,8 @@ def information(
     notes: Sequence[str] = (),
 ) -> DatasetInfo:
     """`options` are those that change which images are in which split; `version` rises when this code changes them."""
+    seed = options.get("split_seed")
+    if isinstance(seed, int) and seed < 0:
+        raise ConfigError(f"option 'split_seed' is {seed}", hint="give an integer of 0 or more")
     mark = fingerprint({"version": version, "content": content, "options": dict(options)})
     return DatasetInfo(mark, dict(specs), dict(sizes), tuple(classes), notes=tuple(notes))

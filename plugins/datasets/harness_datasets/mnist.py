@@ -74,9 +74,8 @@ class Mnist(ImageDataset):
         normalise: Normalise = "dataset",
     ) -> DatasetInfo:
         require(cls.name, cls._paths(root).values(), f"the four .gz files into '{root / cls.folder}' by hand")
-        shape = {part: header(path) for part, path in cls._paths(root).items()}
-        count, height, width = shape["train.inputs"]
-        sizes = _images.sizes(cls.name, count, shape["test.inputs"][0], val, train_size)
+        count, tests, height, width = cls._shape(root)
+        sizes = _images.sizes(cls.name, count, tests, val, train_size)
         differ = [p.name for p in cls._paths(root).values() if not verify(p, cls.official[p.name][1])]
         notes = [f"{cls.name}: {len(differ)} of 4 files differ from the official hashes ({', '.join(differ)})"]
         return _images.information(
@@ -101,6 +100,20 @@ class Mnist(ImageDataset):
         return {part: root / cls.folder / file for part, file in _FILES}
 
     @classmethod
+    def _shape(cls, root: Path) -> tuple[int, int, int, int]:
+        """(training images, test images, height, width) as the headers claim them."""
+        shape = {part: header(path) for part, path in cls._paths(root).items()}
+        for part in ("train", "test"):
+            images, labels = shape[f"{part}.inputs"], shape[f"{part}.target"]
+            if len(images) != 3 or labels != images[:1]:
+                raise DataError(f"{cls.name}: {images} images and {labels} labels of '{part}' do not belong together")
+        count, height, width = shape["train.inputs"]
+        tests = shape["test.inputs"][0]
+        if shape["test.inputs"][1:] != (height, width):
+            raise DataError(f"{cls.name}: training and test images differ in size")
+        return count, tests, height, width
+
+    @classmethod
     def _content(cls, root: Path) -> str:
         return fingerprint({part: digest(path) for part, path in cls._paths(root).items()})
 
@@ -109,16 +122,10 @@ class Mnist(ImageDataset):
         arrays = {part: read_idx(path) for part, path in cls._paths(root).items()}
         for part in ("train", "test"):
             images, labels = arrays[f"{part}.inputs"], arrays[f"{part}.target"]
-            if images.ndim != 3 or labels.shape != images.shape[:1]:
-                raise DataError(
-                    f"{cls.name}: {images.shape} images and {labels.shape} labels of '{part}' do not belong together"
-                )
-            if len(labels) and labels.max() >= len(cls.classes):
+            if labels.max() >= len(cls.classes):
                 raise DataError(f"{cls.name}: a label of '{part}' is {labels.max()}, but there are 10 classes")
             arrays[f"{part}.inputs"] = images[:, None]
             arrays[f"{part}.target"] = labels.astype(np.int64)
-        if arrays["train.inputs"].shape[1:] != arrays["test.inputs"].shape[1:]:
-            raise DataError(f"{cls.name}: training and test images differ in size")
         return arrays
 
 

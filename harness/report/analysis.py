@@ -1,0 +1,213 @@
+"""Every row of a study with its numbers, compared with the baseline. All statistics are those of `stats`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..claims import Judgement, judge
+from ..claims.numbers import counted, seed_values
+from ..contracts import Metric
+from ..errors import ConfigError
+from ..stats import Difference, Interval, Verdict, holm, mde, mean_interval, paired_difference, verdict
+from ..trial import Cell, Record, Trial
+from .escaping import one_line
+from .evidence import Evidence, Latency
+
+COSTS = (
+    Metric("parameters", "parameters", "lower", "all weights of the model, trained or not"),
+    Metric("attention_parameters", "parameters", "lower", "weights of the attention blocks"),
+    Metric("macs", "MACs", "lower", "multiply-accumulates of one forward pass of one item"),
+    Metric("seconds", "s", "lower", "wall-clock time of training, with validation after every epoch"),
+    Metric("peak_memory", "bytes", "lower", "highest memory in use while the trial ran"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A row: its trials, its values by seed (folds averaged), and its differences to the baseline (row - baseline).
+
+    `differences` is empty for the baseline itself and where there is none to compare with. `adjusted_p`: Holm's, over
+    all rows, for the primary metric. `extra`: standard deviation etc. of costs are in `intervals` under their names.
+    """
+
+    cell: Cell
+    label: str
+    runs: tuple[tuple[Trial, Record | None], ...]
+    values: Mapping[str, Mapping[int, float]]
+    intervals: Mapping[str, Interval]
+    differences: Mapping[str, Difference]
+    verdict: Verdict | None = None
+    adjusted_p: float | None = None
+    parameters: float | None = None
+    attention_parameters: float | None = None
+    macs: float | None = None
+    latency: Latency | None = None
+
+    @property
+    def ok(self) -> tuple[Record, ...]:
+        return tuple(r for _, r in self.runs if r is not None and r.status == "ok")
+
+    @property
+    def seeds(self) -> int:
+        """Asked for, whether they were run or not."""
+        return len({t.config.seed for t, _ in self.runs})
+
+    @property
+    def attention_share(self) -> float | None:
+        if not self.parameters or self.attention_parameters is None:
+            return None
+        return self.attention_parameters / self.parameters
+
+    @property
+    def peak_memory(self) -> float | None:
+        return max((r.cost["peak_memory"] for r in self.ok if "peak_memory" in r.cost), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """`arms`: the baseline first, then the order of the study. `baseline`: None where no row can serve as one, and
+    `no_baseline` says why. `broken`: sentences about numbers that are not finite."""
+
+    evidence: Evidence
+    records: Mapping[str, Record]
+    primary: Metric
+    others: tuple[Metric, ...]
+    arms: tuple[Arm, ...]
+    baseline: Arm | None
+    no_baseline: str
+    judgements: tuple[Judgement, ...]
+    broken: tuple[str, ...]
+
+    @property
+    def ok(self) -> tuple[Record, ...]:
+        """Finished records of this study, each once."""
+        return tuple({r.id: r for arm in self.arms for r in arm.ok}.values())
+
+    @property
+    def challengers(self) -> tuple[Arm, ...]:
+        return tuple(a for a in self.arms if a is not self.baseline)
+
+    def shown(self, limit: int) -> tuple[tuple[Arm, ...], int]:
+        """The baseline and the rows that differ most from it, in order; and how many finished rows were left out."""
+        finished = [a for a in self.arms if a.ok]
+        if len(finished) <= limit:
+            return tuple(finished), 0
+        ranked = sorted(finished, key=lambda a: (a is not self.baseline, -self._distance(a)))[:limit]
+        kept = {a.cell.key for a in ranked}
+        return tuple(a for a in finished if a.cell.key in kept), len(finished) - limit
+
+    def _distance(self, arm: Arm) -> float:
+        difference = arm.differences.get(self.primary.name)
+        if difference is not None and difference.mean is not None:
+            return abs(difference.mean)
+        return -1.0
+
+
+def analyse(evidence: Evidence) -> Analysis:
+    """Raises ConfigError if the task has no metric of the name `select`."""
+    primary = next((m for m in evidence.metrics if m.name == evidence.select), None)
+    if primary is None:
+        raise ConfigError(f"the task has no metric '{evidence.select}', by which rows should be compared")
+    others = tuple(m for m in evidence.metrics if m is not primary)
+    records, broken = _finite(evidence)
+    cells = sorted(evidence.study.cells, key=lambda c: not c.baseline)
+    arms = [_arm(evidence, cell, records) for cell in cells]
+    reference = next((a for a in arms if a.cell.baseline), None)
+    reason = _why_no_baseline(reference, primary)
+    if reference is not None and not reason:
+        arms = _compared(arms, reference, evidence.metrics, primary)
+    metrics = {m.name: m for m in (*evidence.metrics, *COSTS)}
+    judgements = judge(evidence.study, records, metrics, evidence.identities, evidence.defaults)
+    baseline = None if reason else next((a for a in arms if a.cell.baseline), None)
+    return Analysis(evidence, records, primary, others, tuple(arms), baseline, reason, judgements, broken)
+
+
+def _finite(evidence: Evidence) -> tuple[dict[str, Record], tuple[str, ...]]:
+    """Leave a metric out of a whole row where one seed's value is no number: dropping that seed would flatter it."""
+    records, broken = dict(evidence.records), []
+    for cell in evidence.study.cells:
+        own = [records[t.id] for t in cell.trials if t.id in records]
+        for source in ("metrics", "cost"):
+            bad = {
+                name: (record.trial.config.seed, number)
+                for record in own
+                for name, number in getattr(record, source).items()
+                if not math.isfinite(number)
+            }
+            for name, (seed, number) in bad.items():
+                broken.append(
+                    f"{name} of '{one_line(cell.label)}' is {number} for seed {seed}; the row gets no {name}, since"
+                    " leaving that seed out would flatter it."
+                )
+            for trial in cell.trials if bad else ():
+                if trial.id in records:
+                    kept = {k: v for k, v in getattr(records[trial.id], source).items() if k not in bad}
+                    records[trial.id] = dataclasses.replace(records[trial.id], **{source: kept})
+    return records, tuple(broken)
+
+
+def _arm(evidence: Evidence, cell: Cell, records: Mapping[str, Record]) -> Arm:
+    names = [m.name for m in (*evidence.metrics, *COSTS)]
+    values = {name: seed_values(cell, records, name) for name in names}
+    return Arm(
+        cell=cell,
+        label=one_line(cell.label) or cell.key,
+        runs=tuple((t, records.get(t.id)) for t in cell.trials),
+        values=values,
+        intervals={name: mean_interval(list(found.values())) for name, found in values.items()},
+        differences={},
+        parameters=counted(cell, records, "parameters"),
+        attention_parameters=counted(cell, records, "attention_parameters"),
+        macs=counted(cell, records, "macs"),
+        latency=evidence.latency.get(cell.key),
+    )
+
+
+def _why_no_baseline(reference: Arm | None, primary: Metric) -> str:
+    if reference is None:
+        return "The study names no baseline, so rows stand side by side without differences."
+    if reference.values[primary.name]:
+        return ""
+    failed = [r for _, r in reference.runs if r is not None and r.status != "ok"]
+    why = f"{len(failed)} of {len(reference.runs)} trials {failed[0].status}" if failed else "it has not been run"
+    reason = f" ({one_line(failed[0].reason)})" if failed and failed[0].reason else ""
+    if reference.ok:
+        why, reason = f"its records hold no usable {primary.name} of a whole seed", ""
+    return f"The baseline '{reference.label}' has no result: {why}{reason}. There are no differences to it."
+
+
+def _compared(arms: Sequence[Arm], reference: Arm, metrics: Sequence[Metric], primary: Metric) -> list[Arm]:
+    differences = {
+        arm.cell.key: {m.name: paired_difference(arm.values[m.name], reference.values[m.name]) for m in metrics}
+        for arm in arms
+        if arm is not reference and arm.values[primary.name]
+    }
+    family = list(differences)
+    adjusted = dict(zip(family, holm([differences[key][primary.name].p for key in family]), strict=True))
+    done = []
+    for arm in arms:
+        if arm.cell.key in differences:
+            own = differences[arm.cell.key]
+            p = adjusted[arm.cell.key]
+            word = verdict(own[primary.name], primary.better, None, p, primary.unit)
+            arm = dataclasses.replace(arm, differences=own, verdict=word, adjusted_p=p)
+        done.append(arm)
+    return done
+
+
+def detectable(analysis: Analysis) -> tuple[int, float, float] | None:
+    """(pairs, least, greatest) of the smallest true differences that the rows' comparisons would mostly see."""
+    found = []
+    for arm in analysis.challengers:
+        difference = arm.differences.get(analysis.primary.name)
+        smallest = None if difference is None or not difference.sd else mde(difference.sd, difference.n)
+        if difference is not None and smallest is not None:
+            found.append((difference.n, smallest))
+    if not found:
+        return None
+    pairs = max(n for n, _ in found)
+    sizes = [size for n, size in found if n == pairs]
+    return pairs, min(sizes), max(sizes)

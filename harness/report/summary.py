@@ -1,0 +1,171 @@
+"""The first screen: what was run, what may be believed of it, and one sentence a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..stats import quantity
+from ..stats.wording import between
+from ..trial import Config, Study
+from .analysis import Analysis, Arm, detectable
+from .document import Block, Bullets, Item, Text, Tone
+from .escaping import one_line, shorten
+from .numbers import direction, plural
+
+_NOT_COMPARABILITY = {"git_commit", "git_clean", "platform", "processor"}
+_TONES: dict[str, Tone] = {"better": "better", "worse": "worse"}
+
+
+def headline(analysis: Analysis) -> str:
+    """Model, data and budget in words."""
+    study = analysis.evidence.study
+    configs = [t.config for c in study.cells for t in c.trials]
+    if not configs:
+        return "A study without rows."
+    trained = {r.sizes["train"] for r in analysis.ok if "train" in r.sizes}
+    items = f" ({next(iter(trained)):,} training items)" if len(trained) == 1 else ""
+    stages = {len(c.train.stages) for c in configs}
+    in_stages = f" in {next(iter(stages))} stages" if len(stages) == 1 and stages != {1} else ""
+    epochs = _range({c.train.epochs for c in configs})
+    parts = [
+        f"{_names((c.model.label() for c in configs), 'models')} on "
+        f"{_names((c.dataset.label() for c in configs), 'datasets')}{items}",
+        f"{epochs} epoch{'' if epochs == '1' else 's'}{in_stages}",
+        _design(study, configs),
+        *([_names((str(r.environment["device"]) for r in analysis.ok if "device" in r.environment), "devices")]),
+        _names((c.train.precision for c in configs), "precisions"),
+    ]
+    return ", ".join(p for p in parts if p)
+
+
+def _names(found: Iterable[str], noun: str) -> str:
+    """The one name, or how many and which."""
+    names = list(dict.fromkeys(one_line(f) for f in found))
+    if len(names) <= 1:
+        return "".join(names)
+    listed = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+    return f"{len(names)} {noun} ({listed})"
+
+
+def _range(numbers: set[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _design(study: Study, configs: Sequence[Config]) -> str:
+    seeds = max((len({t.config.seed for t in c.trials}) for c in study.cells), default=0)
+    folds = len({c.fold for c in configs})
+    text = f"{plural(len(study.cells), 'row')} × {plural(seeds, 'seed')}"
+    return f"{text} × {folds} folds" if folds > 1 else text
+
+
+def summary(analysis: Analysis) -> tuple[Block, ...]:
+    """How far the study got, what to beware of, and the verdicts."""
+    blocks: list[Block] = [Text(progress(analysis))]
+    blocks.extend(Text(sentence, "warning") for sentence in warnings(analysis))
+    items = [
+        Item(arm.verdict.sentence, arm.label, arm.verdict.word, _TONES.get(arm.verdict.word, ""))
+        for arm in analysis.challengers
+        if arm.verdict is not None
+    ]
+    if items and analysis.baseline is not None:
+        m = analysis.primary
+        what = f"{m.name}{f' in {m.unit}' if m.unit else ''} ({m.definition}; {direction(m)})"
+        blocks.append(
+            Text(f"Against the baseline '{analysis.baseline.label}', by {what} on the test split, paired by seed:")
+        )
+        blocks.append(Bullets(tuple(items)))
+        blocks.append(Text(_family(analysis, len(items)), "muted"))
+    return tuple(blocks)
+
+
+def progress(analysis: Analysis) -> str:
+    """`14 of 15 trials are done; 1 failed.`"""
+    trials = analysis.evidence.study.trials()
+    statuses = [r.status if (r := analysis.records.get(t.id)) else "not run" for t in trials]
+    counts = {word: statuses.count(word) for word in ("failed", "skipped", "not run")}
+    rest = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    done = statuses.count("ok")
+    if not rest:
+        return f"All {plural(done, 'trial')} finished."
+    return f"{done} of {plural(len(trials), 'trial')} finished; {rest}."
+
+
+def _family(analysis: Analysis, size: int) -> str:
+    text = (
+        f"Differences are row minus baseline. {plural(size, 'comparison')} with the baseline form{'s' * (size == 1)} one"
+        " family: an interval that leaves 0 out counts only if its paired t-test still holds after Holm's correction."
+    )
+    seen = detectable(analysis)
+    if seen is not None:
+        pairs, low, high = seen
+        unit = analysis.primary.unit
+        same = quantity(low, unit, difference=True) == quantity(high, unit, difference=True)
+        size_text = quantity(low, unit, difference=True) if same else between(low, high, unit, difference=True)
+        text += (
+            f" Minimum detectable difference with {pairs} seeds and the spread seen here: {size_text}, depending on the"
+            " row (80 % power, two-sided 5 %, one comparison). Smaller true differences would mostly be missed."
+        )
+    return text
+
+
+def warnings(analysis: Analysis) -> tuple[str, ...]:
+    """All that a reader must know before believing the table."""
+    found: list[str] = []
+    if analysis.no_baseline:
+        found.append(analysis.no_baseline)
+    found.extend(analysis.broken)
+    single = [a.label for a in analysis.arms if a.intervals[analysis.primary.name].n == 1]
+    if single:
+        found.append(
+            f"{_listed(single)} rest{'s' * (len(single) == 1)} on one seed: no interval can be given (shown as –), and"
+            " a difference may be chance alone."
+        )
+    found.extend(_unfinished(arm) for arm in analysis.arms if len(arm.ok) < len(arm.runs))
+    keys = [c.key for c in analysis.evidence.study.cells]
+    labels = {a.cell.key: a.label for a in analysis.arms}
+    found.extend(
+        f"'{labels[key]}' is stale: {one_line(analysis.evidence.stale[key])}."
+        for key in keys
+        if key in analysis.evidence.stale
+    )
+    found.extend(mixed(analysis))
+    return tuple(found)
+
+
+def _unfinished(arm: Arm) -> str:
+    counts = {"failed": 0, "skipped": 0, "not run": 0}
+    for _, record in arm.runs:
+        if record is None:
+            counts["not run"] += 1
+        elif record.status != "ok":
+            counts[record.status] += 1
+    rest = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    return f"'{arm.label}' has {len(arm.ok)} of {plural(len(arm.runs), 'trial')} ({rest}): its mean is over those alone."
+
+
+def _listed(names: Sequence[str]) -> str:
+    quoted = [f"'{shorten(n)}'" for n in names[:5]]
+    if len(names) > 5:
+        return f"{', '.join(quoted)} and {len(names) - 5} more rows"
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+def mixed(analysis: Analysis) -> tuple[str, ...]:
+    """Library versions, devices and thread counts that differ between trials of the same table."""
+    found = []
+    for key, values in environment(analysis).items():
+        if len(values) > 1 and key not in _NOT_COMPARABILITY:
+            listed = ", ".join(f"{value} ({plural(n, 'trial')})" for value, n in values.items())
+            found.append(f"The table mixes trials with different {key}: {listed}.")
+    return tuple(found)
+
+
+def environment(analysis: Analysis) -> dict[str, dict[str, int]]:
+    """key -> value -> number of trials, over all finished records; keys and values sorted."""
+    keys = sorted({key for record in analysis.ok for key in record.environment})
+    union: dict[str, dict[str, int]] = {}
+    for key in keys:
+        values = [one_line(record.environment.get(key, "not recorded")) for record in analysis.ok]
+        union[one_line(key)] = {value: values.count(value) for value in sorted(set(values))}
+    return union

@@ -1,0 +1,208 @@
+"""One trial: pairing, resuming to the same bits, divergence, stages, and what a record says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from engine.trials import CONFIG, STAGE, recipe, registry, run, trial
+
+from harness.assembly import assemble, build_model
+from harness.store import Store
+from harness.trial import Choice, Term, Trial
+
+TRAIN_AND_DIE = """
+import os, sys
+from pathlib import Path
+from engine.trials import recipe, registry, trial, STAGE
+from dataclasses import replace
+from harness.engine import Run, run_trial
+from harness.store import Store
+one = trial(train=recipe(stages=(replace(STAGE, epochs=3),), ema={ema}))
+root = Path(sys.argv[1])
+sink = Store(root).sink(one, lambda epoch, values: print("epoch", epoch, flush=True), lambda *a: None)
+run_trial(one, registry(), sink, Run(root / "data", "cpu", 1))
+"""
+
+
+def final_weights(root: Path, one: Trial) -> dict[str, Any]:
+    state = Store(root).sink(one, lambda e, v: None, lambda d, t, x: None).resume()
+    assert state is not None
+    return dict(state["model"])
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_a_trial_killed_in_the_middle_of_an_epoch_resumes_to_the_same_bits(tmp_path: Path, ema: float | None):
+    one = trial(train=recipe(stages=(replace(STAGE, epochs=3),), ema=ema))
+    whole, _ = run(tmp_path / "whole", one)
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    child = subprocess.Popen(
+        [sys.executable, "-c", TRAIN_AND_DIE.format(ema=ema), str(tmp_path / "killed")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "epoch 1\n"
+    time.sleep(0.15)  # somewhere in the second epoch
+    child.kill()
+    child.communicate()
+
+    resumed, epochs = run(tmp_path / "killed", one)
+
+    assert 1 <= len(epochs) <= 2, "at least one epoch was left, and the first one was not trained again"
+    assert resumed.metrics == whole.metrics
+    assert [c["train/loss"] for c in resumed.curve] == [c["train/loss"] for c in whole.curve]
+    before, after = final_weights(tmp_path / "whole", one), final_weights(tmp_path / "killed", one)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_a_resumed_trial_keeps_the_number_of_threads_it_began_with(tmp_path: Path):
+    one = trial()
+    run(tmp_path, one)
+    Store(tmp_path).forget(one.id)
+    state = torch.load(tmp_path / "trials" / one.id / "last.pt", weights_only=True)
+    torch.save({**state, "threads": 2}, tmp_path / "trials" / one.id / "last.pt")
+    again, epochs = run(tmp_path, one)
+    assert again.environment["threads"] == 2
+    assert epochs == []
+
+
+def test_shared_parameters_start_equal_in_all_arms_of_a_seed(tmp_path: Path):
+    known = registry()
+    plain = assemble(CONFIG, known, tmp_path)
+    start = plain.model.state_dict()
+    for name in known.names("attention"):
+        if name == "none":
+            continue
+        arm, sites = build_model(replace(CONFIG, attention=Choice(name)), known, plain.io)
+        state = arm.state_dict()
+        assert sites
+        assert all(torch.equal(state[k], v) for k, v in start.items()), name
+        assert all(".attention." in k for k in state.keys() - start.keys()), name
+    other, _ = build_model(replace(CONFIG, seed=1), known, plain.io)
+    assert not torch.equal(other.state_dict()["net.conv1.weight"], start["net.conv1.weight"])
+
+
+def test_a_blocks_own_weights_depend_on_the_site_and_not_on_the_placement(tmp_path: Path):
+    known = registry()
+    io = assemble(CONFIG, known, tmp_path).io
+    one, _ = build_model(replace(CONFIG, attention=Choice("se"), placement=("layer3.2",)), known, io)
+    all_, _ = build_model(replace(CONFIG, attention=Choice("se"), placement="block"), known, io)
+    key = next(k for k in one.state_dict() if ".attention." in k and k.endswith("weight"))
+    assert torch.equal(one.state_dict()[key], all_.state_dict()[key])
+
+
+def test_the_same_trial_gives_the_same_bits_twice(tmp_path: Path):
+    first, _ = run(tmp_path / "a", trial())
+    second, _ = run(tmp_path / "b", trial())
+    assert first.metrics == second.metrics
+    assert first.metrics["top1"] > 0.5
+
+
+def test_divergence_ends_the_trial_as_failed_with_epoch_and_update(tmp_path: Path):
+    wild = replace(STAGE, optimizer=Choice.of("sgd", lr=1e20))
+    record, _ = run(tmp_path, trial(train=recipe(stages=(wild,))))
+    assert record.status == "failed"
+    assert record.reason.startswith("diverged in epoch 1 at update ")
+    assert "lower the learning rate" in record.reason
+
+
+def test_a_bug_in_a_component_becomes_a_failed_record_with_its_traceback(tmp_path: Path):
+    known = registry()
+    known.add("loss", "buggy", "engine.buggy:Loss")
+    record, _ = run(tmp_path, trial(loss=(Term(Choice("buggy"), 1.0, "buggy"),)), known)
+    assert record.status == "failed"
+    assert record.reason == "ZeroDivisionError: division by zero"
+    assert "buggy.py" in record.traceback
+
+
+def test_deterministic_is_refused_with_the_name_of_the_operation(tmp_path: Path):
+    known = registry()
+    known.add("loss", "refused", "engine.buggy:Nondeterministic")
+    one = trial(loss=(Term(Choice("refused"), 1.0, "refused"),), train=recipe(deterministic=True))
+    record, _ = run(tmp_path, one, known)
+    assert record.status == "failed"
+    assert record.reason.startswith("deterministic: true cannot be honoured: 'kthvalue CUDA'")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_deterministic_is_honoured_by_every_built_in_attention(tmp_path: Path):
+    for name in ("se", "hybrid_sequential", "hybrid_parallel"):
+        stage = replace(STAGE, epochs=1)
+        record, _ = run(tmp_path, trial(attention=Choice(name), train=recipe(stages=(stage,), deterministic=True)))
+        assert record.status == "ok", record.reason
+
+
+def test_stages_freeze_groups_have_their_own_optimiser_and_report_what_trains(tmp_path: Path):
+    first = replace(STAGE, epochs=1, freeze=("backbone",), freeze_bn=True)
+    second = replace(STAGE, epochs=1, train_only=("backbone.layer3", "head"), optimizer=Choice.of("adamw", lr=1e-3))
+    one = trial(train=recipe(stages=(first, second)))
+    start = assemble(one.config, registry(), tmp_path).model.state_dict()
+    record, _ = run(tmp_path, one)
+    assert record.status == "ok", record.reason
+    assert [s["trainable"] for s in record.stages] == [650, 650 + 203_520]
+    end = final_weights(tmp_path, one)
+    assert torch.equal(start["net.layer1.0.conv1.weight"], end["net.layer1.0.conv1.weight"])
+    assert not torch.equal(start["net.layer3.0.conv1.weight"], end["net.layer3.0.conv1.weight"])
+
+
+def test_an_unknown_group_is_named_with_those_that_exist(tmp_path: Path):
+    record, _ = run(tmp_path, trial(train=recipe(stages=(replace(STAGE, freeze=("encoder",)),))))
+    assert record.status == "failed"
+    assert record.reason.startswith("unknown group 'encoder' to freeze or train")
+    assert "backbone.layer3" in record.reason
+
+
+def test_the_best_checkpoint_is_chosen_on_validation_and_the_record_says_so(tmp_path: Path):
+    stage = replace(STAGE, epochs=3, schedule=Choice("constant"))
+    record, epochs = run(tmp_path, trial(train=recipe(stages=(stage,), choose="best")))
+    values = [e["val/top1"] for e in epochs]
+    assert record.chosen_epoch == 1 + values.index(max(values))
+    assert record.validation["top1"] == max(values)
+    assert record.chosen_by == (
+        f"the epoch with the best top1 on the 144 validation items (epoch {record.chosen_epoch})"
+    )
+
+
+def test_choosing_the_best_without_a_validation_split_is_refused(tmp_path: Path):
+    record, _ = run(tmp_path, trial(dataset=Choice.of("digits", val=0.0), train=recipe(choose="best")))
+    assert record.status == "failed"
+    assert record.reason.startswith("`choose: best` needs a validation split")
+
+
+def test_loss_terms_are_kept_apart(tmp_path: Path):
+    loss = (Term(Choice("cross_entropy"), 1.0, "cross_entropy"), Term(Choice("bce"), 0.5, "bce"))
+    record, epochs = run(tmp_path, trial(loss=loss))
+    assert record.status == "ok", record.reason
+    for values in epochs:
+        expected = values["train/cross_entropy"] + 0.5 * values["train/bce"]
+        assert values["train/loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_bf16_with_clipping_trains(tmp_path: Path):
+    stage = replace(STAGE, clip_norm=1.0)
+    record, _ = run(tmp_path, trial(train=recipe(stages=(stage,), precision="bf16")))
+    assert record.status == "ok", record.reason
+    assert record.metrics["top1"] > 0.4
+
+
+def test_a_record_says_what_it_cost_and_where_it_ran(tmp_path: Path):
+    record, _ = run(tmp_path, trial(attention=Choice("se")))
+    assert record.cost["parameters"] == 269_434 + 2_373
+    assert record.cost["attention_parameters"] == 2_373
+    assert record.cost["seconds"] > 0
+    assert record.cost["peak_memory"] > 1e8
+    assert record.environment["torch"] == torch.__version__.split("+")[0]
+    assert record.environment["device"] == "cpu"
+    assert record.sizes == {"train": 1294, "val": 144, "test": 359}
+    assert len(record.sites) == 9
+    assert set(record.floors) == {"majority"}
