@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
 
 if TYPE_CHECKING:
     from ..api import StudyResult
@@ -34,8 +37,29 @@ def duration(seconds: float) -> str:
 
 
 def summary(result: StudyResult) -> None:
-    """The primary metric of every row, with its interval, and its difference to the baseline."""
-    from ..report.summary import terminal_rows
+    """The primary metric of every row with its interval over seeds, its difference to the baseline, and the verdict."""
+    metric = next(m for m in result.evidence.metrics if m.name == result.evidence.select)
+    scale, unit, points = (100, " %", " pp") if metric.unit == "%" else (1, f" {metric.unit}", f" {metric.unit}")
 
-    headers, rows = terminal_rows(result.evidence)
-    plain_table(headers, rows)
+    def shown(row: Mapping[str, Any], key: str, unit: str, sign: str = "") -> str:
+        middle, low, high = (scale * row[f"{metric.name}_{k}"] for k in (key, *_ENDS[key]))
+        if not math.isfinite(middle):
+            return "–"
+        half = f" ± {(high - low) / 2:.2f}" if math.isfinite(high - low) else ""
+        return f"{middle:{sign}.2f}{half}{unit}"
+
+    rows = [
+        (
+            row["row"],
+            str(row["n"]),
+            shown(row, "mean", unit),
+            "baseline" if row["baseline"] else shown(row, "difference", points, "+"),
+            row["verdict"],
+        )
+        for row in result.table().to_dict("records")
+    ]
+    plain_table(("row", "seeds", metric.name, "difference", "verdict"), rows)
+    click.echo(f"{metric.name}: {metric.definition}; {metric.better} is better; on test; ± half a 95 % interval")
+
+
+_ENDS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}

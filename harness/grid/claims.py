@@ -30,7 +30,7 @@ def _claim(node: Node, mistakes: Mistakes) -> Claim | None:
         return None
     before = len(mistakes)
     fields = node.value
-    for key in fields.keys() - set(KEYS):
+    for key in (k for k in fields if k not in KEYS):
         mistakes.add(fields[key], f"unknown key '{key}' of a claim", suggest(key, KEYS))
     for key in ("metric", "source"):
         if key not in fields:

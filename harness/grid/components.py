@@ -180,7 +180,8 @@ class Parts:
                 self.mistakes.add(coefficient, "a coefficient is a number", f"for options write [{{name: {key}, …}}]")
             elif loss is not None and number is not None:
                 terms.append(Term(loss, number, key))
-        return tuple(terms) if len(terms) == len(node.items) else None
+        # A sum has no order, so neither has its id.
+        return tuple(sorted(terms, key=lambda t: t.key)) if len(terms) == len(node.items) else None
 
     def _augments(self, node: Node) -> tuple[Choice, ...] | None:
         if not isinstance(node.value, tuple):

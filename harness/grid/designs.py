@@ -13,7 +13,7 @@ from ..trial import Choice, Value, format_value
 from . import tree
 from .nodes import Mistakes, Node
 
-MAX_POINTS = 100_000
+MAX_POINTS = 20_000
 VALUE_ONLY = (*tree.COMPONENTS, "loss")  # axes whose value alone says what it is
 
 

@@ -55,14 +55,20 @@ class Mistakes:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], tuple[tuple[bool, int, int, int], ConfigError]] = {}
         self._places: set[str] = set()
+        self._unreadable: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._found)
 
+    def unreadable(self, node: Node, what: str, hint: str | None = None) -> None:
+        """A value that could not be read: whatever else is said about that place would only follow from it."""
+        self.add(node, what, hint)
+        self._unreadable.add(node.where)
+
     def add(self, node: Node, what: str, hint: str | None = None, *, once: bool = False) -> None:
         """`once`: leave it out if something at that place is already known to be wrong."""
         where = node.where
-        if (where, what) in self._found or (once and where in self._places):
+        if (where, what) in self._found or where in self._unreadable or (once and where in self._places):
             return
         order = (node.origin.startswith("--set"), node.line, node.column, len(self._found))
         self._places.add(where)

@@ -22,7 +22,8 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_NODES = 50_000
 MAX_INTEGER = 2**63 - 1
-_CORE = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+_PREFIX = "tag:yaml.org,2002:"
+_CORE = {_PREFIX + name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 
 
 def read_file(path: Path, mistakes: Mistakes) -> tuple[Node | None, str]:
@@ -61,7 +62,7 @@ def read_text(text: str, origin: str, mistakes: Mistakes, path: str = "", *, lin
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = str(error.problem or error.context)
-        fail(mark.line + 1 if mark else 1, f"not valid YAML: {what}", _parse_hint(what))
+        fail(mark.line + 1 if mark else 1, f"not valid YAML: {what}", _parse_hint(f"{error.context}: {what}"))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         fail(line, f"not valid YAML: character {error.character!r} is not allowed", "is this a text file?")
@@ -88,7 +89,7 @@ def _parse_hint(what: str) -> str | None:
         return "look for a missing space after a colon, or wrong indentation, here or just above"
     if "expected a single document" in what or "<document start>" in what:
         return "a grid file holds one study; look for a line '---' or text that is not indented alike"
-    if "but found" in what or "did not find" in what:
+    if "but found" in what or "but got" in what or "did not find" in what:
         return "look for a missing bracket, comma or quote, or wrong indentation, here or just above"
     return None
 
@@ -143,11 +144,11 @@ class _Converter:
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         made = self._made(path, mark)
         if node.tag not in _CORE:
-            tag = "!!" + node.tag.rpartition(":")[2] if node.tag.startswith("tag:yaml.org") else node.tag
+            tag = "!!" + node.tag.removeprefix(_PREFIX) if node.tag.startswith(_PREFIX) else node.tag
             what, hint = f"the tag '{tag}' is not allowed", "a grid holds text, numbers, booleans, lists and mappings"
             if tag == "!!merge":
                 what, hint = "the key '<<' is not supported", "write the keys out, or use an alias for a whole value"
-            self._mistakes.add(made, what, hint)
+            self._mistakes.unreadable(made, what, hint)
             return made
         if isinstance(node, yaml.MappingNode):
             return _with(made, self._mapping(node, path, depth))
@@ -166,16 +167,16 @@ class _Converter:
             inner = f"{path}.{text}" if path else text
             here = self._made(inner, key_node.start_mark)
             if key_node.tag == "tag:yaml.org,2002:merge":
-                self._mistakes.add(
+                self._mistakes.unreadable(
                     here, "the key '<<' is not supported", "write the keys out, or use an alias for a whole value"
                 )
             elif key_node.tag == "tag:yaml.org,2002:bool":
-                self._mistakes.add(here, f"the key '{text}' is a boolean, but a key is a name", BOOLEANS)
+                self._mistakes.unreadable(here, f"the key '{text}' is a boolean, but a key is a name", BOOLEANS)
             elif key_node.tag != "tag:yaml.org,2002:str":
-                self._mistakes.add(here, "a key must be text", "put it in quotes if it is meant as a name")
+                self._mistakes.unreadable(here, "a key must be text", "put it in quotes if it is meant as a name")
             elif text in found:
                 first = f"it stands first on line {found[text].line}" if self._lines else None
-                self._mistakes.add(here, f"the key '{text}' is written twice", first)
+                self._mistakes.unreadable(here, f"the key '{text}' is written twice", first)
             else:
                 found[text] = self.node(value_node, inner, key_node.start_mark, depth + 1)
         return found
@@ -197,7 +198,7 @@ class _Converter:
             special = {".inf": math.inf, ".nan": math.nan}.get(clean.lstrip("+-").lower())
             return _number(float(clean) if special is None else special, made, self._mistakes)
         except ValueError:
-            self._mistakes.add(made, f"'{text[:40]}' is no {'whole ' if kind == 'int' else ''}number")
+            self._mistakes.unreadable(made, f"'{text[:40]}' is no {'whole ' if kind == 'int' else ''}number")
             return None
 
 
@@ -221,7 +222,7 @@ class _Python:
         if isinstance(value, numbers.Real):
             return _with(made, _number(float(value), made, self._mistakes), str(value))
         hint = "a grid holds text, numbers, booleans, lists and mappings"
-        self._mistakes.add(made, f"a value of type '{type(value).__name__}' cannot stand in a grid", hint)
+        self._mistakes.unreadable(made, f"a value of type '{type(value).__name__}' cannot stand in a grid", hint)
         return made
 
     def _entries(self, value: Mapping[Any, Any], path: str, depth: int) -> Iterator[tuple[str, Node]]:
@@ -230,7 +231,7 @@ class _Python:
             if isinstance(key, str):
                 yield key, self.node(child, inner, depth + 1)
             else:
-                self._mistakes.add(Node(None, inner), "a key must be text")
+                self._mistakes.unreadable(Node(None, inner), "a key must be text")
 
 
 def _with(node: Node, value: Any, text: str = "") -> Node:
@@ -239,9 +240,9 @@ def _with(node: Node, value: Any, text: str = "") -> Node:
 
 def _number(value: float, node: Node, mistakes: Mistakes) -> Scalar:
     if not math.isfinite(value):
-        mistakes.add(node, "the number is not finite")
+        mistakes.unreadable(node, "the number is not finite")
         return None
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        mistakes.add(node, f"the number is too large: whole numbers go up to {MAX_INTEGER}")
+        mistakes.unreadable(node, f"the number is too large: whole numbers go up to {MAX_INTEGER}")
         return None
     return value

@@ -153,9 +153,13 @@ class Rows:
         for row, text in zip(rows, distinct(labels, lambda t, n: f"{t} ({n})"), strict=True):
             row.label = text
 
-    def _label(self, row: Row) -> str:
+    def _label(self, row: Row, against: Row | None = None) -> str:
+        """What varies in the study, or between this row and another."""
         point = row.points[0]
         keys = (point.changed,) if point.changed else self._varying
+        if against is not None:
+            differs = {k for k in self._keys if row.settings.get(k) != against.settings.get(k)}
+            keys = tuple(k for k in self._keys if k in keys or k in differs)
         text = point.label or label(row.settings, keys, self._keys)
         return text or str(row.parts["attention"].value.label())
 
@@ -201,7 +205,7 @@ class Rows:
             for key in row.unused:
                 found[Skipped(_owner(key, row.parts), f"{key} does not apply")] = None
             for twin in row.twins:
-                found[Skipped(self._label(twin), f"the same training as '{row.label}'")] = None
+                found[Skipped(self._label(twin, row), f"the same training as '{row.label}'")] = None
         for parts, row in self._excluded:
             if parts not in self._rows:
                 found[Skipped(self._label(row), "excluded by the grid")] = None

@@ -151,6 +151,7 @@ def display(head: str, node: Node) -> Value:
     """
     if head == "loss" and not isinstance(node.value, str):
         node = as_terms(node)
+        node = dataclasses.replace(node, value=tuple(sorted(node.items, key=name_of)))  # as the terms are
         if len(node.items) == 1 and set(node.items[0].entries) <= {"name"}:
             return name_of(node.items[0])
     if isinstance(node.value, Mapping):
@@ -190,7 +191,16 @@ def conditions(node: Node, mistakes: Mistakes) -> tuple[tuple[str, Node], ...] |
         good &= configurable(key, value, mistakes)
         if key in COMPONENTS and not named(value, key, mistakes):
             good = False
-    return tuple(node.value.items()) if good else None
+    return tuple((k, _whole(n)) for k, n in node.value.items()) if good else None
+
+
+def _whole(node: Node) -> Node:
+    """56.0 as 56: conditions compare numbers, whatever type an option wants."""
+    if isinstance(node.value, float) and node.value.is_integer():
+        return dataclasses.replace(node, value=int(node.value))
+    if isinstance(node.value, Mapping):
+        return dataclasses.replace(node, value={k: _whole(n) for k, n in node.value.items()})
+    return dataclasses.replace(node, value=tuple(map(_whole, node.value))) if isinstance(node.value, tuple) else node
 
 
 def configurable(key: str, node: Node, mistakes: Mistakes) -> bool:

@@ -39,14 +39,13 @@ def main_table(analysis: Analysis) -> Table:
     columns = [
         Column("row", numeric=False),
         Column("n", "seeds"),
-        Column(numbers.head(m), f"mean over seeds; {numbers.direction(m)}"),
+        Column(numbers.head(m), f"mean, 95 % interval; {numbers.direction(m)}"),
         Column("sd", unit),
-        Column("95 % interval", f"of the mean{f', {unit}' if unit else ''}"),
     ]
     if analysis.baseline is not None:
         difference = numbers.unit_of_difference(unit)
         columns += [
-            Column("difference", f"to the baseline{f', {difference}' if difference else ''}; 95 % interval"),
+            Column(f"difference{f' ({difference})' if difference else ''}", "to the baseline, 95 % interval"),
             Column("verdict", numeric=False),
         ]
     columns.append(Column("parameters", "share of attention"))
@@ -82,9 +81,8 @@ def _line(analysis: Analysis, arm: Arm, costs: list[tuple[Column, str]]) -> Line
     entries = [
         label,
         Entry(f"{i.n}", f"of {arm.seeds}" if i.n != arm.seeds else ""),
-        Entry(numbers.value(i.mean, unit)),
-        Entry(numbers.value(i.sd, unit)),
-        Entry(numbers.span(i.low, i.high, unit)),
+        Entry(numbers.value(i.mean, unit), numbers.span(i.low, i.high, unit) if i.mean is not None else ""),
+        Entry(numbers.spread(i.sd, unit)),
     ]
     if analysis.baseline is not None:
         d = arm.differences.get(analysis.primary.name)
@@ -231,7 +229,7 @@ def _pair(arm: Arm, d: Difference, unit: str) -> tuple[Entry, ...]:
         Entry(arm.label),
         Entry(f"{d.n}"),
         _difference(d, unit, ""),
-        Entry(numbers.value(d.sd, unit)),
+        Entry(numbers.spread(d.sd, unit)),
         Entry(welch),
         Entry(numbers.value(d.correlation, "")),
         Entry(numbers.value(d.d, "", signed=True)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Tone: TypeAlias = Literal["", "better", "worse", "muted", "warning", "bad", "good"]
+Tone: TypeAlias = Literal["", "better", "worse", "muted", "bad", "good"]
 Group: TypeAlias = Literal["row", "baseline", "floor"]
 
 
@@ -36,7 +36,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Bullets:
+    """`warning`: the head of a list that the reader must not miss."""
+
     items: tuple[Item, ...]
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ def shorten(text: object, limit: int = 42) -> str:
 def markdown(text: object) -> str:
     """Inline text: no mark-up, no HTML, no link, no list item and no new table cell comes of it."""
     line = "".join(_MARKDOWN.get(c, c) for c in one_line(text))
-    line = re.sub(r"^([-+=])", r"\\\1", line)
-    line = re.sub(r"^(\d+)([.)])", r"\1\\\2", line)
+    line = re.sub(r"^([-+=]+)(?=\s|$)", r"\\\1", line)
+    line = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)
     # GitHub makes links of bare addresses; a code point that no reader sees stops it.
     return re.sub(r"(?i)\b(https?|ftp|javascript|data|mailto):|\bwww\.", lambda m: m[0][:-1] + _ENTITY[m[0][-1]], line)
 
@@ -75,9 +75,9 @@ def csv_text(text: object) -> str:
 
 
 def slug(text: object) -> str:
-    """Lower-case letters, digits and hyphens; a digest keeps names apart that would fall together."""
+    """Lower-case letters, digits, hyphens and underscores; a digest keeps names apart that would fall together."""
     name = str(text)
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    plain = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:40].strip("-")
     if plain == name:
         return plain
     return f"{plain or 'x'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:6]}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 
 from .document import Picture
 from .escaping import shorten
 from .style import PAPER, canvas, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Array = np.ndarray
 # White in the middle: no difference. Blue and orange stay apart for colour-blind readers.
@@ -34,15 +38,23 @@ def heatmap(
     axes_labels: tuple[str, str] = ("", ""),
     zero_based: bool = True,
 ) -> Picture:
-    """`values` [R, C]. `limit`: the end of the scale, shared by pictures that are compared; the values' own if None."""
+    """`values` [R, C]; shown in hundredths where none is above 1.
+
+    `limit`: the end of the scale, shared by pictures that are compared; the values' own if None.
+    """
     known = values[np.isfinite(values)]
     end = limit if limit is not None else float(np.abs(known).max(initial=0.0))
     end = end or 1.0
+    hundredths = end <= 1
+    if hundredths:
+        values, known, end = 100 * values, 100 * known, 100 * end
     low = -end if difference else 0.0 if zero_based and known.min(initial=0.0) >= 0 else float(known.min(initial=0.0))
     width, height = _size(rows, columns)
     figure, axes = canvas(width, height)
+    # Square root: beside a diagonal near 1 the confusions of a few per cent would all be white.
+    norm = Normalize(low, end) if difference or low < 0 else PowerNorm(0.5, low, end)
     scheme = _DIVERGING if difference else _SEQUENTIAL
-    shown = axes.imshow(values, cmap=scheme, vmin=low, vmax=end, aspect="auto", interpolation="none")
+    shown = axes.imshow(values, cmap=scheme, norm=norm, aspect="auto", interpolation="none")
     _ticks(axes, rows, columns)
     axes.set_xlabel(axes_labels[0])
     axes.set_ylabel(axes_labels[1])
@@ -54,10 +66,13 @@ def heatmap(
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
     if values.size <= _WRITTEN:
-        _write(axes, values, low, end, difference)
+        _write(axes, values, norm, difference)
     bar = figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02, fraction=0.05)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=0, labelsize=7)
+    bar.ax.minorticks_off()
+    if hundredths:
+        bar.set_label("hundredths", fontsize=7)
     return picture(figure, name, alt, caption)
 
 
@@ -72,41 +87,41 @@ def _size(rows: Sequence[str], columns: Sequence[str]) -> tuple[float, float]:
     return min(width, 9.0), min(height, 9.0)
 
 
-def _ticks(axes: object, rows: Sequence[str], columns: Sequence[str]) -> None:
+def _ticks(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> None:
     for names, setter, rotation in (
-        (columns, axes.set_xticks, 90 if sum(len(shorten(c, 24)) for c in columns) > 20 else 0),  # type: ignore[attr-defined]
-        (rows, axes.set_yticks, 0),  # type: ignore[attr-defined]
+        (columns, axes.set_xticks, 90 if sum(len(shorten(c, 24)) for c in columns) > 20 else 0),
+        (rows, axes.set_yticks, 0),
     ):
         step = -(-len(names) // _NAMED)
         places = range(0, len(names), step)
         setter(places, [shorten(names[i], 24) for i in places], rotation=rotation)
 
 
-def _write(axes: object, values: Array, low: float, high: float, difference: bool) -> None:
+def _write(axes: Axes, values: Array, norm: Normalize, difference: bool) -> None:
     for r, c in np.ndindex(values.shape):
         number = float(values[r, c])
         if not np.isfinite(number):
             continue
-        dark = abs(number) > 0.62 * high if difference else number - low > 0.55 * (high - low)
-        axes.text(  # type: ignore[attr-defined]
-            c, r, brief(number, difference), ha="center", va="center", fontsize=6.5, color=_ON_DARK if dark else _ON_LIGHT
+        place = float(norm(number))
+        dark = abs(place - 0.5) > 0.31 if difference else place > 0.55
+        axes.text(
+            c,
+            r,
+            brief(number, difference),
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color=_ON_DARK if dark else _ON_LIGHT,
         )
 
 
 def brief(number: float, signed: bool = False) -> str:
-    """As short as a cell: `.93`, `−.02`, `1.2k`; nothing for an exact 0."""
+    """As short as a cell: `93`, `0.4`, `+1.2`, `1.2k`; nothing where nothing differs."""
     if number == 0:
         return "" if signed else "0"
     if abs(number) >= 1000:
         text = f"{number / 1000:.3g}k"
-    elif abs(number) >= 10:
-        text = f"{number:.0f}"
-    elif abs(number) >= 1:
-        text = f"{number:.1f}"
     else:
-        text = f"{number:.2f}".replace("0.", ".", 1)
-    text = "0" if text in (".00", "-.00") else text
-    sign = "+" if signed and number > 0 and text != "0" else ""
-    return f"{sign}{text}".replace("-", "−")
-
-
+        text = f"{number:.0f}" if abs(number) >= 99.5 else f"{number:.1f}"
+    text = "0" if float(text.rstrip("k")) == 0 else text
+    return f"{'+' if signed and number > 0 and text != '0' else ''}{text}".replace("-", "−")

@@ -34,10 +34,17 @@ def span(low: float | None, high: float | None, unit: str, signed: bool = False)
     return f"{value(low, unit, signed)} to {value(high, unit, signed)}"
 
 
+def spread(sd: float | None, unit: str) -> str:
+    """A standard deviation: 2 significant digits, since few seeds know no more of it."""
+    if sd is None or unit == "%":
+        return value(sd, unit)
+    return f"{sd:.2g}"
+
+
 def mean_sd(interval: Interval, unit: str) -> str:
     if interval.sd is None:
         return value(interval.mean, unit)
-    return f"{value(interval.mean, unit)} ± {value(interval.sd, unit)}"
+    return f"{value(interval.mean, unit)} ± {spread(interval.sd, unit)}"
 
 
 def unit_of_difference(unit: str) -> str:
@@ -69,11 +76,11 @@ def large(number: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`8.4 s`, `3 min 12 s`, `2 h 05 min`."""
+    """`8.4 s`, `83.1 s`, `3 min 12 s`, `2 h 05 min`."""
     if seconds is None:
         return NONE
     if seconds < 99.5:
-        return f"{seconds:.3g} s"
+        return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2g} s"
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import numbers
 from .analysis import Analysis, Arm
 from .document import Block, Gallery, Picture, Section, Text
-from .escaping import shorten
+from .escaping import shorten, slug
 from .style import BASELINE, BETTER, INK, MUTED, PAPER, RULE, WORSE, Pen, canvas, pens, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 CURVES = 8
 FOREST = 40
@@ -36,20 +41,21 @@ def differences(analysis: Analysis) -> Section | None:
 def _forest(analysis: Analysis, arms: Sequence[Arm]) -> Picture:
     m = analysis.primary
     factor = numbers.scale(m.unit)
-    figure, axes = canvas(7.4, 0.85 + 0.34 * len(arms))
+    longest = max(len(shorten(a.label)) for a in arms)
+    figure, axes = canvas(4.3 + 0.07 * longest, 0.85 + 0.34 * len(arms))
     axes.axvline(0, color=INK, linewidth=1)
     for row, arm in enumerate(arms):
         d = arm.differences[m.name]
         word = arm.verdict.word if arm.verdict is not None else ""
         colour = {"better": BETTER, "worse": WORSE}.get(word, BASELINE)
         seeds = [factor * v for _, v in d.pairs]
-        axes.plot(seeds, [row] * len(seeds), "o", color=colour, alpha=0.45, markersize=4.5, markeredgewidth=0)
+        axes.plot(seeds, [row + 0.24] * len(seeds), "o", color=colour, alpha=0.55, markersize=4, markeredgewidth=0)
         if d.low is not None and d.high is not None:
             axes.plot([factor * d.low, factor * d.high], [row, row], color=colour, linewidth=2, solid_capstyle="butt")
         if d.mean is not None:
             axes.plot([factor * d.mean], [row], "D", color=colour, markersize=6, markeredgecolor=PAPER)
     axes.set_yticks(range(len(arms)), [shorten(a.label) for a in arms])
-    axes.set_ylim(len(arms) - 0.4, -0.6)
+    axes.set_ylim(len(arms) - 0.3, -0.6)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -68,7 +74,7 @@ def curves(analysis: Analysis) -> Section | None:
     """Training loss and the primary metric on the validation split, by epoch."""
     arms, omitted = analysis.shown(CURVES)
     m = analysis.primary
-    wanted = [("train/loss", "training loss", 1.0)]
+    wanted = [("train/loss", "training loss, lower is better", 1.0)]
     wanted.append((f"val/{m.name}", f"validation {numbers.head(m)}, {numbers.direction(m)}", numbers.scale(m.unit)))
     drawn = [p for key, label, factor in wanted if (p := _curve(arms, key, label, factor)) is not None]
     if not drawn:
@@ -104,9 +110,9 @@ def _curve(arms: Sequence[Arm], key: str, label: str, factor: float) -> Picture 
     axes.xaxis.get_major_locator().set_params(integer=True)
     if longest == 1:
         axes.set_xticks([1])
-    _legend(figure, axes)
+    legend(figure, axes)
     alt = f"{label} over {numbers.plural(longest, 'epoch')}; at the end: {'; '.join(ends)}"
-    return picture(figure, f"curve-{key}", alt, label)
+    return picture(figure, f"curve-{slug(key.replace('/', '-'))}", alt, "")
 
 
 def _by_seed(arm: Arm, key: str) -> np.ndarray:
@@ -118,20 +124,20 @@ def _by_seed(arm: Arm, key: str) -> np.ndarray:
     return values if np.isfinite(values).all() else values[:, np.isfinite(values).all(axis=0)]
 
 
-def _stages(axes: object, arms: Sequence[Arm]) -> None:
+def _stages(axes: Axes, arms: Sequence[Arm]) -> None:
     """Where a new stage begins, if all arms agree."""
     plans = {tuple(s.epochs for s in a.runs[0][0].config.train.stages) for a in arms if a.runs}
     if len(plans) == 1:
         for end in np.cumsum(plans.pop())[:-1]:
-            axes.axvline(end + 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))  # type: ignore[attr-defined]
+            axes.axvline(end + 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
 
 
-def _legend(figure: object, axes: object) -> None:
+def legend(figure: Canvas, axes: Axes) -> None:
     # Below the axes: over them it would hide curves that nobody expects to be there.
-    handles, labels = axes.get_legend_handles_labels()  # type: ignore[attr-defined]
+    handles, labels = axes.get_legend_handles_labels()
     wide = max((len(label) for label in labels), default=0)
     columns = 1 if wide > 26 else 2 if wide > 14 else 3
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)  # type: ignore[attr-defined]
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
 
 
 def scatter(analysis: Analysis) -> Section | None:
@@ -142,7 +148,7 @@ def scatter(analysis: Analysis) -> Section | None:
     if not known:
         return None
     named, _ = analysis.shown(CURVES)
-    figure, axes = canvas(6.2, 4.1)
+    figure, axes = canvas(5.2, 3.9)
     others = [a for a in known if a not in named]
     for arm in others:
         _point(axes, arm, m.name, factor, Pen(RULE, "-", "o"), "other rows" if arm is others[0] else "")
@@ -156,7 +162,7 @@ def scatter(analysis: Analysis) -> Section | None:
     axes.set_xlabel("parameters (millions)")
     axes.set_ylabel(f"{numbers.head(m)}, {numbers.direction(m)}")
     axes.ticklabel_format(axis="x", useOffset=False)
-    _legend(figure, axes)
+    legend(figure, axes)
     told = "; ".join(
         f"{a.label} {numbers.counted(a.parameters)} parameters, {numbers.value(a.intervals[m.name].mean, m.unit)}"
         for a in known
@@ -171,14 +177,14 @@ def scatter(analysis: Analysis) -> Section | None:
     )
 
 
-def _point(axes: object, arm: Arm, metric: str, factor: float, pen: Pen, label: str) -> None:
+def _point(axes: Axes, arm: Arm, metric: str, factor: float, pen: Pen, label: str) -> None:
     x = (arm.parameters or 0.0) / 1e6
     i = arm.intervals[metric]
     seeds = [factor * v for v in arm.values[metric].values()]
-    axes.plot([x] * len(seeds), seeds, "o", color=pen.colour, alpha=0.4, markersize=3.5, markeredgewidth=0)  # type: ignore[attr-defined]
+    axes.plot([x] * len(seeds), seeds, "o", color=pen.colour, alpha=0.4, markersize=3.5, markeredgewidth=0)
     if i.low is not None and i.high is not None:
-        axes.plot([x, x], [factor * i.low, factor * i.high], color=pen.colour, linewidth=1.5)  # type: ignore[attr-defined]
-    axes.plot(  # type: ignore[attr-defined]
+        axes.plot([x, x], [factor * i.low, factor * i.high], color=pen.colour, linewidth=1.5)
+    axes.plot(
         [x],
         [factor * (i.mean or 0.0)],
         pen.marker,

@@ -62,7 +62,9 @@ def _design(study: Study, configs: Sequence[Config]) -> str:
 def summary(analysis: Analysis) -> tuple[Block, ...]:
     """How far the study got, what to beware of, and the verdicts."""
     blocks: list[Block] = [Text(progress(analysis))]
-    blocks.extend(Text(sentence, "warning") for sentence in warnings(analysis))
+    careful = warnings(analysis)
+    if careful:
+        blocks.append(Bullets(tuple(Item(sentence) for sentence in careful), "Before you believe the table"))
     items = [
         Item(arm.verdict.sentence, arm.label, arm.verdict.word, _TONES.get(arm.verdict.word, ""))
         for arm in analysis.challengers
@@ -141,7 +143,9 @@ def _unfinished(arm: Arm) -> str:
         elif record.status != "ok":
             counts[record.status] += 1
     rest = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-    return f"'{arm.label}' has {len(arm.ok)} of {plural(len(arm.runs), 'trial')} ({rest}): its mean is over those alone."
+    return (
+        f"'{arm.label}' has {len(arm.ok)} of {plural(len(arm.runs), 'trial')} ({rest}): its mean is over those alone."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from harness.errors import GridError
 from harness.grid import Context, load
+from harness.grid.tree import CONFIG, STUDY
 from harness.sources import digest_of
 from harness.trial import Choice, Config, Study, Term, from_plain, to_plain
 
@@ -87,11 +88,12 @@ claims:
     [
         ({"attention": "se"}, {"attention": {"name": "se"}}),
         ({"attention": "se"}, {"attention": {"name": "se", "reduction": 16}}),
-        ({"attention": "se"}, {"attention": {"name": "se", "reduction": 16.0 // 1 and 16, "gate": "sigmoid"}}),
+        ({"attention": "se"}, {"attention": {"name": "se", "reduction": 16, "gate": "sigmoid"}}),
         ({"attention": "spatial"}, {"attention": {"name": "spatial", "order": [1, 2]}}),
         ({"model": "net"}, {"model": {"name": "net", "width": 1}}),
         ({"loss": "bce"}, {"loss": {"bce": 1}}),
         ({"loss": "bce"}, {"loss": [{"name": "bce", "coefficient": 1.0}]}),
+        ({"loss": {"bce": 1, "gdl": 0.5}}, {"loss": {"gdl": 0.5, "bce": 1}}),
         ({"loss": {"bce": 1, "gdl": 0.5}}, {"loss": ["bce", {"name": "gdl", "coefficient": 0.5, "alpha": 1}]}),
         ({"train": {"epochs": 2}}, {"train": {"epochs": 2, "optimizer": {"name": "sgd", "lr": 0.1}, "ema": None}}),
         ({"train": {"epochs": 2}}, {"train": {"stages": [{"epochs": 2}]}}),
@@ -161,9 +163,15 @@ def test_auto_precision_is_that_of_the_device() -> None:
 
 
 def test_provenance_names_every_component_but_no_attention_that_is_none() -> None:
-    grid = {"axes": {"attention": ["none", "se"]}, "augment": ["flip", "flip"], "loss": {"bce": 1, "gdl": 2}}
+    grid: dict[str, Any] = {
+        "axes": {"attention": ["none", "se"]},
+        "augment": ["flip", "flip"],
+        "loss": {"bce": 1, "gdl": 2},
+    }
     none, se = (cell.trials[0].provenance for cell in plan(**grid).cells)
-    names = "augment flip, dataset toy, loss bce, loss gdl, model net, optimizer sgd, schedule cosine, task classification"
+    names = (
+        "augment flip, dataset toy, loss bce, loss gdl, model net, optimizer sgd, schedule cosine, task classification"
+    )
     assert [name for name, _ in none.sources] == names.split(", ")
     assert {name for name, _ in se.sources} - {name for name, _ in none.sources} == {"attention se"}
     assert {value for _, value in se.sources} == {digest_of("grid_components")}
@@ -225,47 +233,11 @@ def test_a_mapping_and_its_file_plan_the_same_trials(tmp_path: Path) -> None:
 def test_a_study_survives_json() -> None:
     study = plan(
         axes={"attention": ["none", {"name": "se", "reduction": 8}], "loss": ["bce", {"bce": 1, "gdl": 0.5}]},
-        claims=[{"metric": "top1", "where": {"attention": {"name": "se", "reduction": 8}}, "reported": 1, "source": "x"}],
+        claims=[
+            {"metric": "top1", "where": {"attention": {"name": "se", "reduction": 8}}, "reported": 1, "source": "x"}
+        ],
     )
     assert from_plain(Study, json.loads(json.dumps(to_plain(study)))) == study
-
-
-@pytest.mark.parametrize(
-    ("override", "expected"),
-    [
-        ("train.epochs=7", lambda c: c.train.epochs == 7),
-        ("train.optimizer.lr=1e-3", lambda c: c.train.stages[0].optimizer == Choice.of("sgd", lr=0.001, momentum=0.5)),
-        ("train.schedule.warmup_epochs=1", lambda c: c.train.stages[0].schedule == Choice.of("cosine", warmup_epochs=1)),
-        ("attention.reduction=4", lambda c: c.attention == Choice.of("se", reduction=4)),
-        ("attention={name: eca, kernel_size: 5}", lambda c: c.attention == Choice.of("eca", kernel_size=5)),
-        ("loss.gdl=0.25", lambda c: [t.coefficient for t in c.loss] == [1.0, 0.25]),
-        ("loss.gdl.alpha=2", lambda c: c.loss[1] == Term(Choice.of("gdl", alpha=2), 0.5, "gdl")),
-        ("augment.erasing.p=0.1", lambda c: c.augment[1] == Choice.of("erasing", p=0.1)),
-        ("placement=[layer1, layer2]", lambda c: c.placement == ("layer1", "layer2")),
-        ("seeds=[5]", lambda c: c.seed == 5),
-    ],
-)
-def test_set_changes_one_key(override: str, expected: Any) -> None:
-    study = plan(
-        overrides=[override],
-        attention="se",
-        loss={"bce": 1, "gdl": 0.5},
-        augment=["crop", "erasing"],
-        train={"epochs": 2, "optimizer": {"name": "sgd", "momentum": 0.5}},
-    )
-    assert expected(study.cells[0].trials[0].config)
-    assert study.source.endswith(f"# --set {override}\n")
-
-
-def test_set_reaches_axes_and_the_baseline() -> None:
-    sets = ["axes.attention=[none,se]", "axes.attention.reduction=[4, 8]", "baseline.attention=none", "seeds=1"]
-    study = plan(overrides=sets, seeds=9)
-    assert labels(study) == ["none", "se, reduction=4", "se, reduction=8"]
-    assert len(study.trials()) == 3
-
-
-def test_a_later_set_wins() -> None:
-    assert plan(overrides=["train.epochs=3", "train.epochs=4"]).cells[0].trials[0].config.train.epochs == 4
 
 
 def shuffled(value: Any, draw: random.Random) -> Any:
@@ -290,15 +262,21 @@ def test_the_order_of_keys_changes_no_id(draw: random.Random) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["se", "toy", "sgd"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["name", "epochs", "attention", "lr", "a.b"]) | st.text(max_size=3), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["se", "toy", "sgd"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "epochs", "attention", "lr", "a.b"]) | st.text(max_size=3), inner, max_size=3
+        )
+    ),
     max_leaves=6,
 )
-keys = st.sampled_from(
-    "study title task dataset model attention placement loss augment train seeds folds baseline design axes exclude "
-    "claims attention.reduction x".split()
-)
+keys = st.sampled_from([*CONFIG, *STUDY, "attention.reduction", "x"])
 
 
 @settings(deadline=None, max_examples=300)
@@ -306,11 +284,10 @@ keys = st.sampled_from(
 def test_no_grid_whatever_raises_anything_but_grid_errors(changes: dict[str, Any], design: str) -> None:
     try:
         study = plan({**BASE, "design": design, **changes})
-    except GridError as error:
-        assert all(m.message.startswith("grid") for m in error.mistakes)
-    else:
-        assert study.cells
-        assert study.trials()
+    except GridError:
+        return
+    assert study.cells
+    assert study.trials()
 
 
 @settings(deadline=None, max_examples=200)

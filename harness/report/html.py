@@ -1,0 +1,36 @@
+"""One HTML file: no network, no script; light and dark, wide and narrow, screen and paper."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .document import Document, Picture
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(document: Document) -> str:
+    """Everything that comes from outside passes through the template's escaping."""
+    return _environment().get_template("report.html.j2").render(document=document) + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["kind"] = lambda block: type(block).__name__
+    environment.globals["data_uri"] = _data_uri
+    return environment
+
+
+def _data_uri(picture: Picture) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(picture.svg).decode('ascii')}"

@@ -1,0 +1,62 @@
+"""Stored lines and bars: one panel a series, all rows in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..contracts import Figure
+from .analysis import Arm
+from .document import Block, Gallery, Picture, Text
+from .escaping import one_line, shorten
+from .numbers import plural
+from .plots import legend
+from .style import canvas, pens, picture
+
+ARMS = 8
+PANELS = 12
+
+Joined = Sequence[tuple[Arm, Mapping[str, np.ndarray]]]
+
+
+def panels(figure: Figure, joined: Joined) -> list[Block]:
+    """`joined`: series -> [trials, N] of every row."""
+    usable = [(a, s) for a, s in joined if s]
+    if not usable:
+        return [Text("Not shown: what the trials stored has no axis or no series in common.", "muted")]
+    drawn = usable[:ARMS]
+    names = list(dict.fromkeys(name for _, series in drawn for name in series))
+    caption = f"{one_line(figure.alt)}. Mean over trials"
+    caption += "; bands: from the lowest to the highest." if figure.kind == "lines" else "; bars: lowest to highest."
+    for total, kept, what in ((len(usable), len(drawn), "row"), (len(names), min(len(names), PANELS), "series")):
+        if kept < total:
+            caption += f" Only {kept} of {plural(total, what) if what == 'row' else f'{total} series'} are drawn."
+    return [Gallery(caption, tuple(_panel(figure, name, drawn) for name in names[:PANELS]))]
+
+
+def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
+    x = np.asarray(figure.data["x"])
+    canvas_, axes = canvas(5.0, 3.5)
+    numeric = x.dtype.kind in "fiu"
+    places = x.astype(np.float64) if numeric and figure.kind == "lines" else np.arange(len(x), dtype=np.float64)
+    used = [(a, s[name]) for a, s in joined if name in s]
+    width = 0.8 / len(used)
+    for i, ((arm, values), pen) in enumerate(zip(used, pens([a.cell.baseline for a, _ in used]), strict=True)):
+        mean, low, high = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+        label = shorten(arm.label, 30)
+        if figure.kind == "lines":
+            axes.fill_between(places, low, high, color=pen.colour, alpha=0.16, linewidth=0)
+            axes.plot(places, mean, color=pen.colour, linestyle=pen.dash, label=label)
+        else:
+            at = places + (i - (len(used) - 1) / 2) * width
+            axes.bar(at, mean, width=0.92 * width, color=pen.colour, label=label, yerr=(mean - low, high - mean))
+    if not (numeric and figure.kind == "lines"):
+        step = -(-len(x) // 24)
+        shown = [x[i].decode("utf-8", "replace") if isinstance(x[i], bytes) else x[i] for i in range(0, len(x), step)]
+        labels = [shorten(s, 18) for s in shown]
+        axes.set_xticks(places[::step], labels, rotation=90 if sum(map(len, labels)) > 40 else 0)
+    axes.set_ylabel(shorten(name))
+    legend(canvas_, axes)
+    ends = "; ".join(f"{a.label}: mean {np.nanmean(v):.3g}" for a, v in used)
+    return picture(canvas_, f"{figure.key}-{name}", f"{one_line(figure.alt)}. {one_line(name)}. {ends}", one_line(name))
