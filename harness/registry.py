@@ -50,7 +50,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What a plugin declared: `target` is "package.module:Attribute"."""
+    """What a plugin declared: `target` is "package.module:Attribute", `files` the options that name files."""
 
     kind: str
     name: str
@@ -58,6 +58,7 @@ class Component:
     summary: str
     source: str
     provider: str
+    files: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
@@ -120,8 +121,10 @@ class Registry:
         self._components: dict[tuple[str, str], Component] = {}
         self.failures = 0  # plugins that could not be loaded; named in hints of unknown names
 
-    def add(self, kind: str, name: str, target: str, *, summary: str = "", source: str = "") -> None:
-        """Declare a component.
+    def add(
+        self, kind: str, name: str, target: str, *, summary: str = "", source: str = "", files: tuple[str, ...] = ()
+    ) -> None:
+        """Declare a component. `files` are its options that name a file whose content decides the result.
 
         Raises ConfigError if the kind is unknown or the name or target is not well formed, ClashError if the name is
         taken.
@@ -133,7 +136,7 @@ class Registry:
         module, _, attribute = target.partition(":")
         if not module or not attribute:
             raise ConfigError(f"{kind} '{name}': target '{target}' is not of the form 'package.module:Attribute'")
-        self._insert(Component(kind, name, target, summary, source, self._provider))
+        self._insert(Component(kind, name, target, summary, source, self._provider, tuple(files)))
 
     def _insert(self, component: Component) -> None:
         other = self._components.get((component.kind, component.name))
@@ -171,7 +174,7 @@ class Registry:
         if name not in names:
             message = f"unknown {kind} '{name}'"
             other = [k for k, n in self._components if n == name]
-            hint = f"'{name}' is a {other[0]}" if other else suggest(name, names)
+            hint = f"'{name}' is of kind {other[0]}" if other else suggest(name, names)
             if self.failures:
                 plugins = "1 plugin" if self.failures == 1 else f"{self.failures} plugins"
                 hint += f" ({plugins} failed to load: see `harness doctor`)"

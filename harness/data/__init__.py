@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .arrays import StoredArrays, cached_arrays, filled_arrays
 from .catalogue import Checked, Status, fetch, status, verify_all
-from .folders import cache_root, data_root, require
+from .folders import cache_root, data_root, find_file, require
 from .hashes import digest, fingerprint, remembered, verify
 from .remote import Member, RemoteFile, download
 from .splits import ArraySplit, stratified_holdout
@@ -28,6 +28,7 @@ __all__ = [
     "download",
     "fetch",
     "filled_arrays",
+    "find_file",
     "fingerprint",
     "remembered",
     "require",

@@ -31,6 +31,18 @@ def _folder(variable: str, name: str) -> Path:
     return Path(platformdirs.user_cache_dir("ablation-harness", appauthor=False)) / name
 
 
+def find_file(name: str, what: str, root: Path | None = None) -> Path:
+    """A file that a user named: as it stands, else in the data folder, else in its `weights/`. Raises DataError."""
+    root = data_root() if root is None else root
+    given = Path(name).expanduser()
+    candidates = [given] if given.is_absolute() else [given, root / given, root / "weights" / given]
+    for path in candidates:
+        if path.is_file():
+            return path
+    looked = ", ".join(f"'{c}'" for c in candidates)
+    raise DataError(f"{what}: there is no file '{name}'", hint=f"looked for {looked}; put it there or set HARNESS_DATA")
+
+
 def require(dataset: str, wanted: Iterable[Path], by_hand: str = "") -> None:
     """Raise DataError that names the first file of `wanted` which is not there, and how to get it."""
     for path in wanted:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..contracts import DatasetInfo
+from ..data import digest as hash_file
+from ..data import find_file
 from ..errors import ConfigError, HarnessError, UnknownName
 from ..registry import Option, Registry, suggest
 from ..sources import digest_of
@@ -132,9 +134,22 @@ class Parts:
         if not good:
             return None
         self._sources[f"{kind} {name}"] = self._digest(component.module)
+        for option in component.files:
+            if values.get(option) is not None and not self._file(f"{kind} {name} {option}", written[option]):
+                return None
         return Choice.of(
             name, **{k: v for k, v in values.items() if known[k].required or not _same(v, known[k].default)}
         )
+
+    def _file(self, what: str, node: Node) -> bool:
+        """The content of a file that an option names is part of the id: another file is another training."""
+        try:
+            path = find_file(str(node.value), what, self.context.data_root)
+            self._sources[what] = hash_file(path)[:16]
+        except HarnessError as error:
+            self.mistakes.add(node, error.message, error.hint)
+            return False
+        return True
 
     def _nothing(self, written: Mapping[str, Node]) -> Choice | None:
         hard = [(k, n) for k, n in written.items() if not self.unused_option(n, ())]

@@ -30,7 +30,7 @@ class Arm:
     """A row: its trials, its values by seed (folds averaged), and its differences to the baseline (row - baseline).
 
     `differences` is empty for the baseline itself and where there is none to compare with. `adjusted_p`: Holm's, over
-    all rows, for the primary metric. `extra`: standard deviation etc. of costs are in `intervals` under their names.
+    all rows, for the primary metric. Costs are in `values` and `intervals` under their names too.
     """
 
     cell: Cell
@@ -130,22 +130,20 @@ def _finite(evidence: Evidence) -> tuple[dict[str, Record], tuple[str, ...]]:
     records, broken = dict(evidence.records), []
     for cell in evidence.study.cells:
         own = [records[t.id] for t in cell.trials if t.id in records]
-        for source in ("metrics", "cost"):
-            bad = {
-                name: (record.trial.config.seed, number)
-                for record in own
-                for name, number in getattr(record, source).items()
-                if not math.isfinite(number)
-            }
-            for name, (seed, number) in bad.items():
-                broken.append(
-                    f"{name} of '{one_line(cell.label)}' is {number} for seed {seed}; the row gets no {name}, since"
-                    " leaving that seed out would flatter it."
-                )
-            for trial in cell.trials if bad else ():
-                if trial.id in records:
-                    kept = {k: v for k, v in getattr(records[trial.id], source).items() if k not in bad}
-                    records[trial.id] = dataclasses.replace(records[trial.id], **{source: kept})
+        bad = {
+            name: (record.trial.config.seed, number)
+            for record in own
+            for name, number in (*record.cost.items(), *record.metrics.items())
+            if not math.isfinite(number)
+        }
+        for name, (seed, number) in bad.items():
+            broken.append(
+                f"{one_line(name)} of '{one_line(cell.label)}' is {number} for seed {seed}; the row gets no"
+                f" {one_line(name)}, since leaving that seed out would flatter it."
+            )
+        for record in own if bad else ():
+            metrics, cost = ({k: v for k, v in d.items() if k not in bad} for d in (record.metrics, record.cost))
+            records[record.id] = dataclasses.replace(record, metrics=metrics, cost=cost)
     return records, tuple(broken)
 
 

@@ -77,9 +77,7 @@ def compose(analysis: Analysis) -> Document:
             raw(analysis),
         )
     title = one_line(study.title) or one_line(study.name)
-    return Document(
-        title, f"{headline(analysis)}.".replace("..", "."), summary(analysis), tuple(s for s in sections if s)
-    )
+    return Document(title, headline(analysis).rstrip(".") + ".", summary(analysis), tuple(s for s in sections if s))
 
 
 def _write(path: Path, content: bytes) -> None:

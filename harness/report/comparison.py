@@ -113,15 +113,15 @@ def _cost(arm: Arm, key: str) -> Entry:
 
 
 def floors(analysis: Analysis, metric: Metric) -> list[tuple[str, str]]:
-    """(predictor, value) of every predictor that needs no training; a range where rows were tested on different data."""
+    """(predictor, value) of all that needs no training; a range where rows were tested on different data."""
     found: dict[str, list[float]] = {}
     for record in analysis.ok:
         for name, values in record.floors.items():
             if metric.name in values:
                 found.setdefault(one_line(name), []).append(values[metric.name])
     rows = []
-    for name, values in found.items():
-        low, high = numbers.value(min(values), metric.unit), numbers.value(max(values), metric.unit)
+    for name, seen in found.items():
+        low, high = numbers.value(min(seen), metric.unit), numbers.value(max(seen), metric.unit)
         rows.append((name, low if low == high else f"{low} to {high}"))
     return rows
 
@@ -131,8 +131,8 @@ def notes(analysis: Analysis) -> tuple[str, ...]:
     chosen = list(dict.fromkeys(one_line(r.chosen_by) for r in analysis.ok if r.chosen_by))
     found = [f"The tested checkpoint: {'; '.join(chosen[:4])}{'; …' if len(chosen) > 4 else ''}."] if chosen else []
     found.append(
-        "Intervals are Student's t over seeds (95 %); differences are paired by seed. One seed, or seeds that all agree,"
-        " give no interval (–). Only rows judged better or worse are marked."
+        "Intervals are Student's t over seeds (95 %); differences are paired by seed. One seed, or seeds that all"
+        " agree, give no interval (–). Only rows judged better or worse are marked."
     )
     if any(a.latency is not None for a in analysis.arms):
         measured = dict.fromkeys(

@@ -68,7 +68,7 @@ def heatmap(
     if values.size <= _WRITTEN:
         _write(axes, values, norm, difference)
     bar = figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02, fraction=0.05)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=7)
     bar.ax.minorticks_off()
     if hundredths:

@@ -53,7 +53,8 @@ def _by_column(figure: Figure, base: Matrix, others: Joined) -> list[Block]:
         if not np.nan_to_num(change).any():
             equal.append(column)
             continue
-        alt = f"Difference of {column} to the baseline, by line (down) and row of the study (across). {_extremes(change, base.rows, names)}"
+        seen = _extremes(change, base.rows, names)
+        alt = f"Difference of {column} to the baseline, by line (down) and row of the study (across). {seen}"
         name = f"{figure.key}-difference-{column}"
         pictures.append(
             heatmap(change, base.rows, names, name=name, alt=alt, caption=f"{column}: difference", difference=True)
@@ -127,7 +128,7 @@ def _extremes(values: Array, rows: Sequence[str], columns: Sequence[str]) -> str
     """What a reader who cannot see the picture should know of it."""
     if not np.isfinite(values).any():
         return "It holds no numbers."
-    places = (np.unravel_index(int(f(values)), values.shape) for f in (np.nanargmax, np.nanargmin))
+    places = (divmod(int(f(values)), values.shape[1]) for f in (np.nanargmax, np.nanargmin))
     high, low = (f"{values[r, c]:.3g} at {rows[r]}, {columns[c]}" for r, c in places)
     return f"Highest: {high}. Lowest: {low}."
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from . import numbers
 from .analysis import Analysis, Arm
@@ -107,7 +108,7 @@ def _curve(arms: Sequence[Arm], key: str, label: str, factor: float) -> Picture 
     _stages(axes, arms)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if longest == 1:
         axes.set_xticks([1])
     legend(figure, axes)

@@ -53,7 +53,8 @@ def recipe(analysis: Analysis) -> Section:
     """Settings that all rows share, and those in which they differ."""
     rows = {arm.cell.key: _settings(analysis.evidence, arm) for arm in analysis.arms}
     keys = list(dict.fromkeys(k for settings in rows.values() for k in settings))
-    shared, differing = [], []
+    shared: list[str] = []
+    differing: list[str] = []
     for key in keys:
         values = {settings.get(key, numbers.NONE) for settings in rows.values()}
         (shared if len(values) == 1 else differing).append(key)
@@ -187,9 +188,9 @@ def raw(analysis: Analysis) -> Section:
             lines.append(Line((*entries, *_raw(record, [(m.name, m.unit) for m in metrics]))))
     table = Table("Test split, one line a trial.", columns, tuple(lines))
     files = (
-        "`table.csv` has one line a row, `records.csv` one line a value (with validation and costs); there, metrics in %"
+        "table.csv has one line a row, records.csv one line a value (with validation and costs); there, metrics in %"
         " are fractions."
-    ).replace("`", "")
+    )
     return Section("raw", "Every value", (Text(files, "muted"), Fold("Values of every seed", (table,))))
 
 

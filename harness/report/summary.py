@@ -95,8 +95,9 @@ def progress(analysis: Analysis) -> str:
 
 def _family(analysis: Analysis, size: int) -> str:
     text = (
-        f"Differences are row minus baseline. {plural(size, 'comparison')} with the baseline form{'s' * (size == 1)} one"
-        " family: an interval that leaves 0 out counts only if its paired t-test still holds after Holm's correction."
+        f"Differences are row minus baseline. {plural(size, 'comparison')} with the baseline"
+        f" form{'s' * (size == 1)} one family: an interval that leaves 0 out counts only if"
+        " its paired t-test still holds after Holm's correction."
     )
     seen = detectable(analysis)
     if seen is not None:
@@ -143,9 +144,8 @@ def _unfinished(arm: Arm) -> str:
         elif record.status != "ok":
             counts[record.status] += 1
     rest = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-    return (
-        f"'{arm.label}' has {len(arm.ok)} of {plural(len(arm.runs), 'trial')} ({rest}): its mean is over those alone."
-    )
+    told = f"'{arm.label}' has {len(arm.ok)} of {plural(len(arm.runs), 'trial')} ({rest})"
+    return f"{told}: its mean is over those alone." if arm.ok else f"{told}: there is nothing to compare."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ def test_an_unknown_name_gets_a_suggestion(registry: Registry):
 def test_a_name_of_another_kind_is_said_to_be_one(registry: Registry):
     with pytest.raises(UnknownName) as caught:
         registry.get("attention", "digits")
-    assert caught.value.hint == "'digits' is a dataset"
+    assert caught.value.hint == "'digits' is of kind dataset"
 
 
 def test_the_hint_mentions_plugins_that_failed(registry: Registry):

@@ -50,7 +50,7 @@ ALLOWED = {
     "registry": {"errors"},
     "sources": set(),
     "discovery": {"hookspecs", "registry", "errors"},
-    "grid": {"trial", "registry", "sources", "errors", "contracts"},
+    "grid": {"trial", "registry", "sources", "errors", "contracts", "data"},
     "arrays": {"contracts", "errors"},
     "store": {"trial", "contracts", "errors", "arrays"},
     "environment": {"errors"},

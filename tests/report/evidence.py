@@ -1,4 +1,4 @@
-"""A realistic study in memory: five attention arms on CIFAR-10, three seeds, figures as the classification task stores them."""
+"""A realistic study in memory: five attention arms on CIFAR-10, three seeds, figures as classification stores them."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ def harness_register(registry: Any) -> None:
         "harness_models.timm_models:timm_classifier",
         summary="any timm architecture, e.g. arch: resnet50, stem: cifar",
         source="Wightman 2019, doi:10.5281/zenodo.4414861",
+        files=("weights",),
     )
     for depth in _DEPTHS:
         registry.add(
@@ -25,4 +26,5 @@ def harness_register(registry: Any) -> None:
             f"harness_models.cifar:resnet{depth}",
             summary=f"the {depth}-layer ResNet for 32-pixel images: three stages of 16, 32 and 64 channels",
             source="He et al. 2016, arXiv:1512.03385, section 4.2",
+            files=("weights",),
         )

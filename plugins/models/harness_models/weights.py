@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.data import find_file
 from harness.errors import ConfigError, DataError
 
 
@@ -23,7 +23,7 @@ def load_weights(net: nn.Module, file: str, head: Sequence[str], reset_head: boo
     their entries stay as `net` has them. Raises DataError if the file is missing or cannot be read, ConfigError if it
     does not fit.
     """
-    path = find_file(file)
+    path = find_file(file, "weights")
     state = read_state(path)
     own = net.state_dict()
     note = f"weights from '{path.name}' (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
@@ -45,21 +45,6 @@ def load_weights(net: nn.Module, file: str, head: Sequence[str], reset_head: boo
         )
     net.load_state_dict(state)
     return note
-
-
-def find_file(file: str) -> Path:
-    """The file itself, or the one of that name in the data folder or its `weights/`. Raises DataError."""
-    candidates = [Path(file).expanduser()]
-    data = os.environ.get("HARNESS_DATA")
-    if data and not candidates[0].is_absolute():
-        candidates += [Path(data) / file, Path(data) / "weights" / file]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise DataError(
-        f"weights: there is no file '{file}'",
-        hint=f"looked for {', '.join(f'{str(c)!r}' for c in candidates)}; put it there or set HARNESS_DATA",
-    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
