@@ -35,7 +35,7 @@ COMMANDS = """\
 | --- | --- |
 | 0 | well; for `ablate`: all trials of the study are ok |
 | 1 | `ablate`: some trials failed; the report is written all the same. A traceback with this code is a bug |
-| 2 | something that you can mend: an error and a hint are printed. `doctor`: a plugin is broken. `data verify`: a file differs from the official one, or is missing |
+| 2 | something that you can mend; `doctor`: a plugin is broken; `data verify`: a file differs or is missing |
 | 130 | interrupted (Ctrl-C); everything so far is kept, and the same command goes on from there |
 
 ## Environment variables
@@ -44,7 +44,7 @@ COMMANDS = """\
 | --- | --- |
 | `HARNESS_DATA` | the data folder. Default: `data` in the platform's cache folder for `ablation-harness` |
 | `HARNESS_CACHE` | where decoded arrays and remembered hashes are kept. Default: `made` in the same cache folder |
-| `HARNESS_PLUGINS` | names of entry points, separated by commas: only these third-party plugins are loaded. Empty: none |"""
+| `HARNESS_PLUGINS` | names of entry points, separated by commas; no other third-party plugin is loaded. Empty: none |"""
 
 
 def components(registry: Registry) -> str:
@@ -120,7 +120,8 @@ def _values(option: click.Option) -> str:
         return ""
     if isinstance(option.type, click.Choice):
         return "`" + "|".join(option.type.choices) + "`"
-    return f"`{option.metavar or option.type.name.upper()}`"
+    name = option.type.name
+    return f"`{option.metavar or (name.upper() if name.islower() else name)}`"
 
 
 def _preset(option: click.Option) -> str:

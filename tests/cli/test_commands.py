@@ -117,7 +117,7 @@ def test_report_writes_the_same_bytes_again_without_training(study: Path):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_exits_with_130_and_the_next_call_goes_on(tmp_path: Path, workers: str):
-    write_grid(tmp_path, epochs=4)
+    write_grid(tmp_path, GRID.replace("seeds: 2", "seeds: 1"), epochs=4)
     command = [sys.executable, "-u", "-m", "harness", "ablate", "--grid", "grid.yaml", "--workers", workers]
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -151,10 +151,10 @@ def test_failed_trials_exit_with_1_are_kept_and_run_again_only_when_asked(tmp_pa
 
 
 def test_a_bad_grid_exits_with_2_names_every_mistake_and_writes_nothing(tmp_path: Path):
-    write_grid(tmp_path, GRID.replace("resnet20", "resnet2O").replace("[none, se]", "[none, see]"))
+    write_grid(tmp_path, GRID.replace("resnet20", "resnt20").replace("[none, se]", "[none, see]"))
     done = harness(tmp_path, "ablate", "--grid", "grid.yaml")
     assert done.returncode == 2
-    assert "grid.yaml:3: model: unknown model 'resnet2O'" in done.stderr
+    assert "grid.yaml:3: model: unknown model 'resnt20'" in done.stderr
     assert "hint: did you mean 'resnet20'?" in done.stderr
     assert "grid.yaml:7: axes.attention[1]: unknown attention 'see'" in done.stderr
     assert not (tmp_path / "runs").exists()

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from report.evidence import make_evidence, with_problems
 
-from harness.report import build, table
+from harness.report import table
 from harness.report.analysis import analyse, detectable
 from harness.report.comparison import claims, comparison, main_table, notes
 from harness.report.document import Bullets, Table, Text
 from harness.report.evidence import Evidence
 from harness.report.provenance import gaps, recipe
-from harness.report.summary import summary, warnings
+from harness.report.summary import headline, summary, warnings
 from harness.stats import holm, mean_interval, paired_difference, verdict
 from harness.trial import Choice, Record
 
@@ -64,8 +64,8 @@ def test_verdicts_are_those_of_stats_after_holm_over_all_rows():
         assert arm.verdict == verdict(arm.differences["top1"], "higher", None, p, "%")
 
 
-def test_below_five_seeds_nothing_is_called_significant_and_no_p_is_named(tmp_path: Path):
-    text = build(make_evidence(), tmp_path).with_name("report.md").read_text()
+def test_below_five_seeds_nothing_is_called_significant_and_no_p_is_named(problems: Path):
+    text = (problems / "report.md").read_text()
 
     assert "significant" not in text.lower()
     assert "p = " not in text
@@ -120,7 +120,9 @@ def test_a_study_without_baseline_has_a_table_without_differences_and_says_why()
     assert table(evidence)["top1_mean"].notna().all()
 
 
-@pytest.mark.parametrize(("status", "reason"), [("failed", "3 of 3 trials failed (out of memory)"), ("", "not been run")])
+@pytest.mark.parametrize(
+    ("status", "reason"), [("failed", "3 of 3 trials failed (out of memory)"), ("", "not been run")]
+)
 def test_a_baseline_without_result_is_named_with_its_cause(status: str, reason: str):
     analysis = analyse(drop(make_evidence(), 0, status))
 
@@ -150,8 +152,8 @@ def test_a_value_that_is_no_number_takes_the_metric_from_its_row_and_is_told():
     assert any("top1 of 'se' is nan for seed 1" in w for w in warnings(analysis))
 
 
-def test_skipped_failed_missing_and_stale_are_all_named(tmp_path: Path):
-    text = build(with_problems(), tmp_path).with_name("report.md").read_text()
+def test_skipped_failed_missing_and_stale_are_all_named(problems: Path):
+    text = (problems / "report.md").read_text()
 
     assert "**spatial, reduction 4**: attention 'spatial' has no option 'reduction'" in text
     assert "diverged in epoch 3 at update 17 of 351" in text
@@ -212,10 +214,9 @@ def test_the_recipe_shows_defaults_and_stages_and_separates_what_rows_share():
     assert line(shared, "loss.cross_entropy.label_smoothing")[1] == "0.1"
 
 
-def test_records_csv_has_every_raw_value_unrounded(tmp_path: Path):
+def test_records_csv_has_every_raw_value_unrounded(problems: Path):
     evidence = with_problems()
-    build(evidence, tmp_path)
-    with (tmp_path / "records.csv").open(newline="") as file:
+    with (problems / "records.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     trial = evidence.study.cells[1].trials[2]
     found = {r["name"]: r for r in rows if r["trial"] == trial.id and r["what"] == "test"}
@@ -264,7 +265,7 @@ def test_missing_latency_and_memory_leave_their_columns_out_and_say_so():
     assert any("Peak memory: not recorded" in n for n in notes(analysis))
 
 
-def test_a_study_that_varies_models_names_them_in_the_first_line(tmp_path: Path):
+def test_a_study_that_varies_models_names_them_in_the_first_line():
     evidence = make_evidence(("none", "se"), epochs=1)
     cell = evidence.study.cells[1]
     trials = tuple(
@@ -273,9 +274,9 @@ def test_a_study_that_varies_models_names_them_in_the_first_line(tmp_path: Path)
     )
     cells = (evidence.study.cells[0], dataclasses.replace(cell, trials=trials))
     study = dataclasses.replace(evidence.study, cells=cells)
-    text = build(dataclasses.replace(evidence, study=study), tmp_path).with_name("report.md").read_text()
+    lead = headline(analyse(dataclasses.replace(evidence, study=study)))
 
-    assert "2 models (resnet20, timm(arch=resnet50)) on cifar10" in text.splitlines()[2]
+    assert lead.startswith("2 models (resnet20, timm(arch=resnet50)) on cifar10, 1 epoch, 2 rows")
 
 
 def test_the_section_of_the_comparison_has_both_tables_and_the_pairs():

@@ -1,0 +1,216 @@
+"""Names come from outside. In no format do they become mark-up, commands, links, cells or formulas."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html.parser
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report.evidence import CLASSES, make_evidence, make_figures, make_trial
+
+from harness.report import Evidence, build
+from harness.report.escaping import csv_text, fenced, latex, markdown, one_line, slug
+from harness.trial import Cell, Choice, Claim, Record, Skipped
+
+NASTY = (
+    "<script>alert(1)</script>",
+    "a | b",
+    "[x](javascript:alert(1))",
+    "\\input{/etc/passwd}",
+    "line\n\n# break\r\n- item",
+    "=cmd|'/c calc'!A0",
+    '"><img src=http://evil.example/x onerror=alert(1)>',
+    "$x^2_{y}$ 100 % & ~ `code` *bold*",
+    "</style></title><svg onload=alert(1)>",
+    "\u202etxt.exe \x00\x1b[31m",
+)
+
+
+def hostile_evidence() -> Evidence:
+    """Every place that a person, a folder or a plugin can write to holds something nasty."""
+    base = make_evidence(("none", "se", "spatial"), seeds=2, epochs=2)
+    cells, records = [], dict(base.records)
+    for cell, name in zip(base.study.cells, NASTY, strict=False):
+        cells.append(dataclasses.replace(cell, label=name))
+        for trial in cell.trials:
+            records[trial.id] = dataclasses.replace(
+                records[trial.id],
+                notes=NASTY,
+                chosen_by=NASTY[0],
+                environment={NASTY[0]: NASTY[6], "device": NASTY[1]},
+                providers={NASTY[2]: NASTY[3]},
+                floors={NASTY[5]: {"top1": 0.1}},
+                sites=NASTY,
+                started=NASTY[4],
+            )
+    failing = make_trial(Choice("gone"), 7)
+    cells.append(Cell("../../up", NASTY[5], (("attention", NASTY[0]),), (failing,)))
+    records[failing.id] = Record(
+        failing.id, "failed", failing, reason=NASTY[4], traceback="```\n</pre><script>alert(2)</script>\n````"
+    )
+    study = dataclasses.replace(
+        base.study,
+        title=NASTY[0],
+        cells=tuple(cells),
+        skipped=tuple(Skipped(n, n) for n in NASTY),
+        claims=tuple(Claim("top1", n, 90.0, (("attention", n),), unit="%") for n in NASTY),
+        source="\n".join(NASTY),
+    )
+    names = (*NASTY, *CLASSES)[:10]
+    figures = tuple(
+        dataclasses.replace(f, title=NASTY[6], alt=NASTY[0], key=NASTY[3] if f.kind == "table" else "../../x")
+        for f in make_figures(0.0, 0, names)
+    )
+    stale = {cells[0].key: NASTY[0]}
+    return dataclasses.replace(base, study=study, records=records, figures=lambda _: figures, stale=stale)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("hostile")
+    build(hostile_evidence(), out)
+    return out
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects what a browser would act on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name in ("src", "href", "srcset", "action", "data"):
+                self.addresses.append(value or "")
+
+
+def test_html_holds_no_script_no_handler_and_no_address_but_its_own(hostile: Path):
+    reader = Reader()
+    reader.feed((hostile / "report.html").read_text())
+
+    assert not reader.tags & {"script", "iframe", "object", "embed", "svg", "form", "base"}
+    assert not [a for a in reader.attributes if a.startswith("on")]
+    assert all(re.match(r"#[\w-]+$|data:image/svg\+xml;base64,|data:,$", a) for a in reader.addresses)
+
+
+def test_html_forbids_everything_but_inline_style_and_data_pictures(hostile: Path):
+    text = (hostile / "report.html").read_text()
+
+    assert text.index("Content-Security-Policy") < text.index("<title>")
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:;" in text
+
+
+def test_markdown_holds_no_html_no_link_and_no_new_line_of_a_name(hostile: Path):
+    text = (hostile / "report.md").read_text()
+    prose = re.sub(r"(`{3,})text\n.*?\n\1\n", "", text, flags=re.DOTALL)
+
+    assert set(re.findall(r"</?[a-z]+", prose)) <= {"<br", "<details", "</details", "<summary", "</summary"}
+    assert set(re.findall(r"(?<!\\)\]\(([^)]*)\)", prose)) <= {
+        f"figures/{p.name}" for p in (hostile / "figures").iterdir()
+    }
+    assert "# break" not in prose.splitlines()
+    assert "http:" not in prose
+    assert "javascript:" not in prose
+
+
+def test_every_line_of_a_markdown_table_has_as_many_cells_as_its_head(hostile: Path):
+    lines = (hostile / "report.md").read_text().splitlines()
+    tables, current = [], []
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            current.append(len(re.findall(r"(?<!\\)\|", line)))
+        elif current:
+            tables.append(current)
+            current = []
+
+    assert len(tables) > 5
+    assert all(len(set(counts)) == 1 for counts in tables)
+
+
+def test_latex_calls_no_command_of_a_name(hostile: Path):
+    text = (hostile / "table.tex").read_text()
+    own = {"usepackage", "resizebox", "begin", "end", "centering", "caption", "linewidth", "toprule", "midrule"}
+    own |= {"bottomrule", "textbf", "pm", "times", "dots", "textbackslash", "textasciitilde", "textasciicircum"}
+    own |= {"textless", "textgreater", "textbar", "textquotedbl", "textasciigrave"}
+
+    assert set(re.findall(r"\\([a-zA-Z]+)", text)) <= own
+    assert "\\textbackslash{}input\\{/etc/passwd\\}" in latex(NASTY[3])
+    assert text.count("&") - text.count("\\&") == sum(line.count(" & ") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", ["table.csv", "records.csv"])
+def test_no_cell_of_a_csv_file_starts_like_a_formula(hostile: Path, name: str):
+    with (hostile / name).open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+
+    assert any(cell.startswith("'=cmd") for cell in cells)
+    for cell in cells:
+        if cell[:1] in ("=", "+", "-", "@"):
+            float(cell)  # a negative number is one
+
+
+def test_pictures_stay_in_their_folder_and_hold_no_mark_up_of_a_name(hostile: Path):
+    names = {p.name for p in (hostile / "figures").iterdir()}
+
+    assert names
+    assert all(re.fullmatch(r"[a-z0-9_-]+\.svg", name) for name in names)
+    assert not (hostile.parent / "up.svg").exists()
+    for path in (hostile / "figures").iterdir():
+        assert not re.search(r"<(script|img)|onload=", path.read_text())
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_no_text_leaves_its_place_in_any_format(text: str):
+    plain, tex = markdown(text), latex(text)
+
+    assert "\n" not in plain + tex + csv_text(text)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|`*\[\]<>]", plain)
+    assert not set(re.sub(r"\\[&%$#_{}]|\\[A-Za-z]+\{\}|\$(?:\\pm|\\times|-)\$", "", tex)) & set("\\&%$#_{}~^")
+    assert csv_text(text)[:1] not in ("=", "+", "-", "@")
+    assert re.fullmatch(r"[a-z0-9_-]*", slug(text))
+
+
+def test_names_that_a_file_system_would_mix_up_stay_apart():
+    names = ["a b", "a-b", "A-B", "a/b", "ä", "ö", "x" * 60, "x" * 61]
+
+    assert len({slug(n) for n in names}) == len(names)
+    assert slug("resnet-20_se") == "resnet-20_se"
+
+
+def test_plain_numbers_and_names_stay_readable_in_markdown():
+    assert markdown("+1.21 to +1.24 pp") == "+1.21 to +1.24 pp"
+    assert markdown("84.09") == "84.09"
+    assert markdown("1. first") == "1\\. first"
+    assert markdown("- item") == "\\- item"
+
+
+def test_a_code_block_cannot_be_closed_from_inside():
+    block = fenced("a\n````\nb")
+
+    assert block.startswith("`````text\n")
+    assert block.endswith("\n`````")
+
+
+def test_text_directions_and_control_characters_are_dropped():
+    assert one_line("a\u202eb\x1b[31m\u2028c") == "a b [31m c"
+
+
+def test_characters_without_a_glyph_do_not_stop_the_report(tmp_path: Path):
+    evidence = make_evidence(("none", "se"), seeds=2, epochs=1)
+    names = np.array(["猫", "कुत्ता", "🚀", "x" * 300])
+    figures = make_figures(0.0, 0, names)
+    evidence = dataclasses.replace(evidence, figures=lambda _: figures)
+
+    assert "🚀" in build(evidence, tmp_path).read_text()
