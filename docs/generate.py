@@ -44,7 +44,7 @@ COMMANDS = """\
 | --- | --- |
 | `HARNESS_DATA` | the data folder. Default: `data` in the platform's cache folder for `ablation-harness` |
 | `HARNESS_CACHE` | where decoded arrays and remembered hashes are kept. Default: `made` in the same cache folder |
-| `HARNESS_PLUGINS` | names of entry points, separated by commas; no other third-party plugin is loaded. Empty: none |"""
+| `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |"""
 
 
 def components(registry: Registry) -> str:

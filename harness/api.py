@@ -52,11 +52,12 @@ class StudyResult:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where trials will run: devices, workers, threads a worker."""
+    """Where trials will run: devices, workers, threads a worker, and processes a worker that load batches."""
 
     devices: tuple[str, ...]
     workers: int
     threads: int
+    loaders: int = 0
 
 
 def load_registry(third_party: bool = True) -> Registry:
@@ -130,7 +131,9 @@ def machine_for(device: str, workers: int | Literal["auto"], trials: int, explic
             devices = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count()))
         count = len(devices) if workers == "auto" else workers
         count = max(1, min(count, trials))
-        return Machine(devices, count, max(1, cores // count))
+        threads = max(1, cores // count)
+        # They load what does not fit on the GPU. On a CPU the data is mapped into memory, and they would only compete.
+        return Machine(devices, count, threads, loaders=min(8, threads // 2))
     if device == "mps":
         return Machine(devices, 1, cores)
     count = max(1, cores // min(4, max(1, cores // 2))) if workers == "auto" else workers
@@ -155,7 +158,13 @@ def execute(
         for trial in plan.pending:
             store.forget(trial.id)  # a failed record, when failed trials are to run again
         settings = Settings(
-            store.root, data_root(), machine.devices, machine.workers, machine.threads, fail_fast=fail_fast
+            store.root,
+            data_root(),
+            machine.devices,
+            machine.workers,
+            machine.threads,
+            machine.loaders,
+            fail_fast=fail_fast,
         )
         local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))
     measure_latency(plan.study, store, plugins.registry, machine)

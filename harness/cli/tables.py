@@ -41,7 +41,7 @@ def summary(result: StudyResult) -> None:
     metric = next(m for m in result.evidence.metrics if m.name == result.evidence.select)
     scale, unit, points = (100, " %", " pp") if metric.unit == "%" else (1, f" {metric.unit}", f" {metric.unit}")
 
-    def shown(row: Mapping[str, Any], key: str, unit: str, sign: str = "") -> str:
+    def shown(row: Mapping[Any, Any], key: str, unit: str, sign: str = "") -> str:
         middle, low, high = (scale * row[f"{metric.name}_{k}"] for k in (key, *_ENDS[key]))
         if not math.isfinite(middle):
             return "–"

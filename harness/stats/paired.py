@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -186,6 +187,7 @@ def mde(sd: float, n: int, power: float = 0.8, alpha: float = 0.05, *, paired: b
     return _noncentrality(df, power, alpha) * sd * math.sqrt((1 if paired else 2) / n)
 
 
+@functools.cache
 def _noncentrality(df: int, power: float, alpha: float) -> float:
     """Solve the power of the noncentral t-test for its noncentrality, by bisection."""
     from scipy import special

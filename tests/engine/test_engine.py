@@ -206,3 +206,12 @@ def test_a_record_says_what_it_cost_and_where_it_ran(tmp_path: Path):
     assert record.sizes == {"train": 1294, "val": 144, "test": 359}
     assert len(record.sites) == 9
     assert set(record.floors) == {"majority"}
+
+
+@pytest.mark.slow
+def test_a_compiled_model_trains_and_stores_plain_weights(tmp_path: Path):
+    eager, _ = run(tmp_path / "eager", trial())
+    record, _ = run(tmp_path / "compiled", trial(train=recipe(compile=True)))
+    assert record.status == "ok", record.reason
+    assert record.curve[0]["train/loss"] == pytest.approx(eager.curve[0]["train/loss"], rel=0.05)
+    assert "net.conv1.weight" in final_weights(tmp_path / "compiled", trial(train=recipe(compile=True)))

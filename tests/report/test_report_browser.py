@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.test_report_hostile import hostile_evidence
+from report.hostile import hostile_evidence
 
 from harness.report import build
 
@@ -25,10 +25,9 @@ document.getElementById("f").onload = (event) => {{
   const frame = event.target, page = frame.contentDocument, root = page.documentElement;
   for (const fold of page.querySelectorAll("details")) fold.open = true;
   document.getElementById("found").textContent = JSON.stringify({{
-    width: root.scrollWidth, client: root.clientWidth, title: page.title, rows: page.querySelectorAll("tr").length,
+    width: root.scrollWidth, client: root.clientWidth, rows: page.querySelectorAll("tr").length,
     broken: [...page.images].filter((i) => !i.naturalWidth).length, images: page.images.length,
     fetched: frame.contentWindow.performance.getEntriesByType("resource").map((e) => e.name.slice(0, 60)),
-    alarmed: window.alarmed === true,
   }});
 }};
 </script>"""

@@ -83,7 +83,7 @@ def test_nothing_half_written_stays_behind_when_a_file_cannot_be_replaced(tmp_pa
 
     with pytest.raises(StoreError):
         build(small(), tmp_path)
-    assert not [p for p in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_study_of_which_nothing_has_run_still_has_a_report(tmp_path: Path):

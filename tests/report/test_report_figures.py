@@ -196,8 +196,16 @@ def test_a_curve_with_a_gap_is_drawn_from_the_epochs_that_all_seeds_have():
 
 @pytest.mark.parametrize(
     ("number", "signed", "text"),
-    [(0.0, False, "0"), (0.0, True, ""), (93.14, False, "93.1"), (1.24, True, "+1.2"), (-0.04, True, "0")]
-    + [(-2.5, True, "−2.5"), (1234.0, False, "1.23k"), (100.0, False, "100")],
+    [
+        (0.0, False, "0"),
+        (0.0, True, ""),
+        (93.14, False, "93.1"),
+        (1.24, True, "+1.2"),
+        (-0.04, True, "0"),
+        (-2.5, True, "−2.5"),
+        (1234.0, False, "1.23k"),
+        (100.0, False, "100"),
+    ],
 )
 def test_numbers_in_cells_are_short(number: float, signed: bool, text: str):
     assert brief(number, signed) == text

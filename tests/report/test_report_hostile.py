@@ -12,63 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report.evidence import CLASSES, make_evidence, make_figures, make_trial
+from report.evidence import make_evidence, make_figures
+from report.hostile import NASTY, hostile_evidence
 
-from harness.report import Evidence, build
+from harness.report import build
 from harness.report.escaping import csv_text, fenced, latex, markdown, one_line, slug
-from harness.trial import Cell, Choice, Claim, Record, Skipped
-
-NASTY = (
-    "<script>alert(1)</script>",
-    "a | b",
-    "[x](javascript:alert(1))",
-    "\\input{/etc/passwd}",
-    "line\n\n# break\r\n- item",
-    "=cmd|'/c calc'!A0",
-    '"><img src=http://evil.example/x onerror=alert(1)>',
-    "$x^2_{y}$ 100 % & ~ `code` *bold*",
-    "</style></title><svg onload=alert(1)>",
-    "\u202etxt.exe \x00\x1b[31m",
-)
-
-
-def hostile_evidence() -> Evidence:
-    """Every place that a person, a folder or a plugin can write to holds something nasty."""
-    base = make_evidence(("none", "se", "spatial"), seeds=2, epochs=2)
-    cells, records = [], dict(base.records)
-    for cell, name in zip(base.study.cells, NASTY, strict=False):
-        cells.append(dataclasses.replace(cell, label=name))
-        for trial in cell.trials:
-            records[trial.id] = dataclasses.replace(
-                records[trial.id],
-                notes=NASTY,
-                chosen_by=NASTY[0],
-                environment={NASTY[0]: NASTY[6], "device": NASTY[1]},
-                providers={NASTY[2]: NASTY[3]},
-                floors={NASTY[5]: {"top1": 0.1}},
-                sites=NASTY,
-                started=NASTY[4],
-            )
-    failing = make_trial(Choice("gone"), 7)
-    cells.append(Cell("../../up", NASTY[5], (("attention", NASTY[0]),), (failing,)))
-    records[failing.id] = Record(
-        failing.id, "failed", failing, reason=NASTY[4], traceback="```\n</pre><script>alert(2)</script>\n````"
-    )
-    study = dataclasses.replace(
-        base.study,
-        title=NASTY[0],
-        cells=tuple(cells),
-        skipped=tuple(Skipped(n, n) for n in NASTY),
-        claims=tuple(Claim("top1", n, 90.0, (("attention", n),), unit="%") for n in NASTY),
-        source="\n".join(NASTY),
-    )
-    names = (*NASTY, *CLASSES)[:10]
-    figures = tuple(
-        dataclasses.replace(f, title=NASTY[6], alt=NASTY[0], key=NASTY[3] if f.kind == "table" else "../../x")
-        for f in make_figures(0.0, 0, names)
-    )
-    stale = {cells[0].key: NASTY[0]}
-    return dataclasses.replace(base, study=study, records=records, figures=lambda _: figures, stale=stale)
 
 
 @pytest.fixture(scope="module")

@@ -276,7 +276,9 @@ def test_a_study_that_varies_models_names_them_in_the_first_line():
     study = dataclasses.replace(evidence.study, cells=cells)
     lead = headline(analyse(dataclasses.replace(evidence, study=study)))
 
-    assert lead.startswith("2 models (resnet20, timm(arch=resnet50)) on cifar10, 1 epoch, 2 rows")
+    assert lead.startswith(
+        "2 models (resnet20, timm(arch=resnet50)) on cifar10 (45,000 training items), 1 epoch, 2 rows"
+    )
 
 
 def test_the_section_of_the_comparison_has_both_tables_and_the_pairs():
