@@ -164,6 +164,7 @@ def execute(
             machine.workers,
             machine.threads,
             machine.loaders,
+            third_party=plugins.third_party,
             fail_fast=fail_fast,
         )
         local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))

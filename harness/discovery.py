@@ -49,6 +49,7 @@ class Plugins:
 
     registry: Registry
     manager: pluggy.PluginManager
+    third_party: bool = True
     providers: list[Provider] = field(default_factory=list)
 
     @property
@@ -70,7 +71,7 @@ def load(third_party: bool = True) -> Plugins:
     `third_party=False` (`--no-plugins`) leaves the entry points alone; HARNESS_PLUGINS=a,b limits them to those names.
     A fault of a built-in is a bug and raises; one of a third party becomes a Provider with an error.
     """
-    plugins = Plugins(Registry(), _manager())
+    plugins = Plugins(Registry(), _manager(), third_party)
     own = f"ablation-harness {version_of('ablation-harness')}"
     for name in BUILTIN:
         _accept(plugins, name, importlib.import_module(name), own)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,9 +43,10 @@ class Store:
         return from_plain(Record, _read_json(path), str(path)) if path.exists() else None
 
     def records(self) -> Iterator[Record]:
-        """Every record of the store, in the order of their ids."""
+        """Every readable record of the store, in the order of their ids; `record` names what is wrong with others."""
         for path in sorted(self.root.glob("trials/*/record.json")):
-            yield from_plain(Record, _read_json(path), str(path))
+            with suppress(StoreError):  # one damaged file must not keep every other study from being planned
+                yield from_plain(Record, _read_json(path), str(path))
 
     def write_record(self, record: Record) -> None:
         _write_json(self.directory(record.id) / "record.json", to_plain(record))

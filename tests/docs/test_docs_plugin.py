@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,23 +42,26 @@ def run(home: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     environment |= {"HARNESS_CACHE": str(home / "cache"), "HARNESS_DATA": str(home / "data")}
     environment.pop("HARNESS_PLUGINS", None)
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=home,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=_one_core,
-    )
+    with one_core():
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=home, env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def _one_core() -> None:
-    # The program takes as many threads as it may use cores; on a busy machine, threads that wait for others are slow.
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Children inherit it. The program takes a thread a core, and on a busy machine threads wait for each other."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def test_the_readmes_grid_runs_on_real_images(root: Path, tmp_path: Path):
         "axes.attention=[none, hybrid_sequential]",
     )
     result = harness.ablate(
-        ROOT / "ablations.yaml", runs=tmp_path / "r", reports=tmp_path / "p", workers=1, overrides=overrides
+        ROOT / "ablations.yaml", runs=tmp_path / "r", reports=tmp_path / "p", workers=2, overrides=overrides
     )
     assert not result.failed
     for record in result.records.values():
