@@ -13,11 +13,11 @@ from . import discovery, environment, planning
 from .contracts import IO
 from .data import data_root
 from .discovery import Plugins
-from .errors import ConfigError, HarnessError, StoreError
+from .errors import ConfigError, GridError, HarnessError, StoreError
 from .executors import Listener, Settings, local
 from .grid import Context, load
 from .planning import Plan
-from .registry import Registry
+from .registry import Registry, suggest
 from .store import Store
 from .trial import Record, Study, Trial, Value, from_plain
 
@@ -102,20 +102,26 @@ def prepare(
     context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
     source = Path(grid) if isinstance(grid, str) else grid
     study = load(source, plugins.registry, context, overrides)
-    _check_metrics(study, plugins.registry)
+    _check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
     plan = planning.make(study, store, retry_failed)
     planning.preflight(plan, plugins.registry, context.data_root)
     return plan, machine_for(resolved, workers, len(study.trials()), explicit=":" in device)
 
 
-def _check_metrics(study: Study, registry: Registry) -> None:
+def _check_metrics(study: Study, registry: Registry, file: str) -> None:
     task = registry.build("task", study.cells[0].trials[0].config.task.name)
-    known = {m.name for m in task.metrics} | {"parameters", "attention_parameters", "macs"}
-    for claim in study.claims:
+    known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
+    mistakes = []
+    for i, claim in enumerate(study.claims):
         if claim.metric not in known:
-            raise ConfigError(
-                f"line {claim.line}: claims: unknown metric '{claim.metric}'", hint=f"known: {', '.join(sorted(known))}"
+            place = f"{file}:{claim.line}" if claim.line else file
+            mistakes.append(
+                ConfigError(
+                    f"{place}: claims[{i}].metric: unknown metric '{claim.metric}'", suggest(claim.metric, known)
+                )
             )
+    if mistakes:
+        raise GridError(mistakes)
 
 
 def machine_for(device: str, workers: int | Literal["auto"], trials: int, explicit: bool = False) -> Machine:
@@ -135,6 +141,8 @@ def machine_for(device: str, workers: int | Literal["auto"], trials: int, explic
         # They load what does not fit on the GPU. On a CPU the data is mapped into memory, and they would only compete.
         return Machine(devices, count, threads, loaders=min(8, threads // 2))
     if device == "mps":
+        if workers not in ("auto", 1):
+            raise ConfigError(f"--workers is {workers}, but device 'mps' takes one worker", hint="leave --workers out")
         return Machine(devices, 1, cores)
     count = max(1, cores // min(4, max(1, cores // 2))) if workers == "auto" else workers
     # `trials` are all of the study, not those that are left: a study that goes on must use the same number of

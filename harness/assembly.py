@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from .environment import derive, seed_all
 from .errors import ConfigError
 from .registry import Registry
 from .trial import Choice, Config, Stage, Value
+
+if TYPE_CHECKING:
+    from .recipe.schedules import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,27 @@ def freeze(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> N
         groups[name].requires_grad_(False)
     if not any(p.requires_grad for p in model.parameters()):
         raise ConfigError(f"a stage of {stage.epochs} epochs freezes every parameter", hint="shorten its `freeze`")
+
+
+def begin_stage(parts: Parts, registry: Registry, stage: Stage, steps: int) -> tuple[torch.optim.Optimizer, Schedule]:
+    """Freeze what the stage freezes, then build its optimiser and schedule. `steps`: updates of an epoch."""
+    freeze(parts.model, parts.contract.groups(), stage)
+    optimizer: torch.optim.Optimizer = registry.build(
+        "optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer)
+    )
+    total = stage.epochs * steps
+    options = plain_options(stage.schedule)
+    schedule: Schedule = registry.build("schedule", stage.schedule.name, optimizer, total, steps, **options)
+    return optimizer, schedule
+
+
+def check_splits(config: Config, sizes: Mapping[str, int]) -> None:
+    """Raises ConfigError if a split that the trial needs has no items."""
+    for name in ("train", "test"):
+        if not sizes[name]:
+            raise ConfigError(f"dataset '{config.dataset.name}' has an empty {name} split")
+    if config.train.choose == "best" and not sizes["val"]:
+        raise ConfigError("`choose: best` needs a validation split", hint="give the dataset one, or use `choose: last`")
 
 
 def set_training(model: nn.Module, stage: Stage) -> None:

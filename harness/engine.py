@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from . import environment, measure
-from .assembly import Parts, assemble, freeze, plain_options, set_training, total_loss
+from .assembly import Parts, assemble, begin_stage, check_splits, set_training, total_loss
 from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
 from .evaluation import autocast, evaluate
@@ -48,7 +48,6 @@ class Learning:
 
     optimizer: torch.optim.Optimizer
     schedule: Schedule
-    first_epoch: int  # of the stage, counted over the whole trial from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,7 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     cost = measure.parameters(parts.model) | {"macs": measure.macs(parts.model, parts.io, "cpu")}
     parts.model.to(run.device)
     loaders = {name: _loader(parts, record.trial, name, run) for name in ("train", "val", "test")}
-    if config.train.choose == "best" and not len(loaders["val"].split):
-        raise ConfigError("`choose: best` needs a validation split", hint="give the dataset one, or use `choose: last`")
+    check_splits(config, {name: len(loader.split) for name, loader in loaders.items()})
 
     outcome = train(record.trial, parts, registry, loaders, sink, run, resumed)
 
@@ -159,7 +157,7 @@ def train(
         if epoch < state.epochs_done:
             continue
         if learning is None or epoch == first:
-            learning = _learn(parts, registry, stage, first, loader.steps)
+            learning = Learning(*begin_stage(parts, registry, stage, loader.steps))
             if resumed and epoch == state.epochs_done and epoch > first:
                 learning.optimizer.load_state_dict(resumed["optimizer"])
             if epoch == first:
@@ -258,8 +256,6 @@ class _Clock:
 
 def _loader(parts: Parts, trial: Trial, name: Any, run: Run) -> Loader:
     split: Split = parts.dataset.split(name, trial.config.fold)
-    if not len(split) and name != "val":
-        raise ConfigError(f"dataset '{trial.config.dataset.name}' has an empty {name} split")
     return Loader(split, run.device, trial.config.train.batch_size, trial.config.seed, run.loader_processes)
 
 
@@ -270,14 +266,6 @@ def _epochs(stages: Sequence[Stage]) -> Iterator[tuple[int, Stage, int]]:
         for epoch in range(first, first + stage.epochs):
             yield epoch, stage, first
         first += stage.epochs
-
-
-def _learn(parts: Parts, registry: Registry, stage: Stage, first: int, steps: int) -> Learning:
-    freeze(parts.model, parts.contract.groups(), stage)
-    optimizer = registry.build("optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer))
-    arguments = (optimizer, stage.epochs * steps, steps)
-    schedule = registry.build("schedule", stage.schedule.name, *arguments, **plain_options(stage.schedule))
-    return Learning(optimizer, schedule, first)
 
 
 def _ema(model: nn.Module, decay: float | None, resumed: Mapping[str, Any] | None) -> ModelEmaV3 | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from . import environment
-from .assembly import assemble, freeze, plain_options, set_training, total_loss
+from .assembly import assemble, begin_stage, set_training, total_loss
 from .evaluation import autocast
 from .loading import Loader
 from .registry import Registry
@@ -39,8 +39,7 @@ def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, thr
         parts.model.to(device)
         loader = Loader(parts.dataset.split("train", config.fold), device, config.train.batch_size, config.seed)
         stage = config.train.stages[-1]
-        freeze(parts.model, parts.contract.groups(), stage)
-        optimizer = registry.build("optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer))
+        optimizer, _ = begin_stage(parts, registry, stage, loader.steps)
         set_training(parts.model, stage)
         times = []
         started = time.perf_counter()

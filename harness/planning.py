@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .contracts import SplitName
 from .errors import GridError, HarnessError
 from .registry import Registry
 from .store import Store
@@ -76,9 +77,11 @@ def cause(before: Provenance, now: Provenance) -> str:
 
 
 def preflight(plan: Plan, registry: Registry, data_root: Path) -> None:
-    """Build every different model of the pending trials once. Raises GridError with all that cannot be built."""
-    from .assembly import assemble, freeze, plain_options
+    """Build every different row of the pending trials once, and prepare one item for it.
 
+    Raises GridError with all that does not fit together. What a component raises beside that is a bug of its own: it
+    becomes a failed trial, and the other rows go on.
+    """
     seen: set[tuple[object, ...]] = set()
     mistakes: list[HarnessError] = []
     labels = {t.id: c.label for c in plan.study.cells for t in c.trials}
@@ -88,14 +91,27 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> None:
             continue
         seen.add(key)
         try:
-            parts = assemble(trial.config, registry, data_root)
-            for stage in trial.config.train.stages:
-                freeze(parts.model, parts.contract.groups(), stage)
-                registry.build("optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer))
+            _try(trial.config, registry, data_root)
         except HarnessError as error:
             mistakes.append(HarnessError(f"row '{labels[trial.id]}': {error.message}", error.hint))
+        except Exception:
+            continue
     if mistakes:
         raise GridError(mistakes)
+
+
+def _try(config: Config, registry: Registry, data_root: Path) -> None:
+    from .assembly import assemble, begin_stage, check_splits
+    from .loading import Loader
+
+    parts = assemble(config, registry, data_root)
+    names: tuple[SplitName, ...] = ("train", "val", "test")
+    splits = {name: parts.dataset.split(name, config.fold) for name in names}
+    check_splits(config, {name: len(split) for name, split in splits.items()})
+    loader = Loader(splits["train"], "cpu", config.train.batch_size, config.seed)
+    for stage in config.train.stages:
+        begin_stage(parts, registry, stage, loader.steps)
+    parts.prepare({**splits["train"].batch([0], 0)}, epoch=0)
 
 
 def _shape(config: Config) -> tuple[object, ...]:
@@ -107,5 +123,6 @@ def _shape(config: Config) -> tuple[object, ...]:
         config.placement,
         config.loss,
         config.augment,
-        config.train.stages,
+        config.train,
+        config.fold,
     )

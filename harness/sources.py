@@ -47,7 +47,10 @@ def _parse(name: str) -> tuple[str, tuple[str, ...]] | None:
 def _file(name: str) -> Path | None:
     """The source file of a module, found without importing anything but the finders of its top-level package."""
     top, *rest = name.split(".")
-    spec = importlib.util.find_spec(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a module that was made by hand, in a notebook for instance, has no file to read
+        return None
     if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin)

@@ -87,6 +87,8 @@ class Store:
     def sink(self, trial: Trial, epoch: Epoch, progress: Progress) -> TrialSink:
         directory = self.directory(trial.id)
         directory.mkdir(parents=True, exist_ok=True)
+        for part in directory.glob(".*.part"):
+            part.unlink(missing_ok=True)  # what a killed process had begun to write
         return TrialSink(directory, epoch, progress)
 
     @contextmanager

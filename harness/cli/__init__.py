@@ -37,8 +37,16 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        from ..discovery import version_of
+
+        click.echo(version_of("ablation-harness"))
+        context.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="ablation-harness", message="%(version)s")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 @click.option("--no-plugins", is_flag=True, help="Load only what ships with the program.")
 @click.pass_context
 def group(context: click.Context, no_plugins: bool) -> None:

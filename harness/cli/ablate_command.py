@@ -16,17 +16,12 @@ if TYPE_CHECKING:
     from ..store import Store
 
 
-class Workers(click.ParamType[int | str]):
-    """A positive number, or `auto`."""
-
-    name = "N|auto"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["auto"]:
-        if value == "auto":
-            return "auto"
-        if str(value).isdecimal() and int(str(value)) > 0:
-            return int(str(value))
-        self.fail(f"'{value}' is neither a positive number nor 'auto'", param, ctx)
+def _workers(context: click.Context, parameter: click.Parameter, value: str) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if value.isdecimal() and int(value) > 0:
+        return int(value)
+    raise click.BadParameter(f"'{value}' is neither a positive number nor 'auto'")
 
 
 @click.command("ablate", epilog="Example: harness ablate --grid ablations.yaml --set seeds=5")
@@ -37,7 +32,9 @@ class Workers(click.ParamType[int | str]):
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Who runs trials.")
-@click.option("--workers", type=Workers(), default="auto", show_default=True, help="Worker processes.")
+@click.option(
+    "--workers", callback=_workers, metavar="N|auto", default="auto", show_default=True, help="Worker processes."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done or stale, and what it would cost.")
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")
@@ -82,18 +79,21 @@ def warn_of_failures(plugins: Plugins) -> None:
 def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plugins, fail_fast: bool) -> int:
     from .. import api
     from .live import view
+    from .tables import plural, summary
 
-    total, pending = len(plan.study.trials()), len(plan.pending)
-    click.echo(f"study {plan.study.name}: {len(plan.study.cells)} rows, {total} trials, {total - pending} done already")
+    total, pending, before = len(plan.study.trials()), len(plan.pending), len(plan.failed)
+    rows, trials = plural(len(plan.study.cells), "row"), plural(total, "trial")
+    click.echo(f"study {plan.study.name}: {rows}, {trials}, {total - pending - before} done already")
+    if before:
+        click.echo(f"{plural(before, 'trial')} failed before; --retry-failed runs them again")
     for key, cause in plan.stale.items():
         click.echo(f"stale: {key}: {cause}; it is trained again")
     if pending:
         where = ", ".join(machine.devices)
-        click.echo(f"training {pending} on {where}: {machine.workers} at a time, {machine.threads} threads each")
+        threads = plural(machine.threads, "thread")
+        click.echo(f"training {pending} on {where}: {machine.workers} at a time, {threads} each")
     with view(plan) as listener:
         result = api.execute(plan, machine, store, reports, plugins, listener, fail_fast)
-    from .tables import summary
-
     summary(result)
     failed = len(result.failed)
     if failed:
@@ -105,7 +105,7 @@ def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plu
 def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
     from ..data import data_root
     from ..estimate import Estimate, estimate
-    from .tables import duration, plain_table
+    from .tables import duration, plain_table, plural
 
     pending = {t.id for t in plan.pending}
     rows, total = [], 0.0
@@ -123,7 +123,8 @@ def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
     plain_table(("row", "trials", "training of one, estimated"), rows)
     for skipped in plan.study.skipped:
         click.echo(f"left out: {skipped.label}: {skipped.reason}")
+    estimated = duration(total / machine.workers)
     click.echo(
-        f"{len(pending)} trials to train, about {duration(total / machine.workers)} with {machine.workers} at a time "
+        f"{plural(len(pending), 'trial')} to train, about {estimated} with {machine.workers} at a time "
         f"on {', '.join(machine.devices)} (training alone; measured just now)"
     )

@@ -36,6 +36,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def summary(result: StudyResult) -> None:
     """The primary metric of every row with its interval over seeds, its difference to the baseline, and the verdict."""
     metric = next(m for m in result.evidence.metrics if m.name == result.evidence.select)

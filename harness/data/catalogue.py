@@ -89,7 +89,7 @@ def _name(target: Any) -> str:
 
 
 def _files(target: Any) -> tuple[RemoteFile, ...]:
-    return tuple(target.files())
+    return tuple(target.files()) if hasattr(target, "files") else ()
 
 
 def _local(target: Any, root: Path) -> list[tuple[Path, str]]:

@@ -32,8 +32,9 @@ def verdict(
 
     better: the direction of the metric. margin: differences within ± margin do not matter, in the unit of the values
     (a fraction for "%"). adjusted_p: Holm's p of this comparison within its family.
-    2 to 4 pairs: the interval decides and no p is named. From 5: t-interval and t-test. From 8: the sign-flip test
-    must agree too. An interval wholly within the margin is "equivalent", whether or not it contains 0.
+    2 to 4 pairs: the interval decides, Holm's p may take its word back, and no p is named. From 5: t-interval and
+    t-test. From 8: the sign-flip test must agree too. An interval wholly within the margin is "equivalent", whether or
+    not it contains 0.
     Raises ConfigError if the margin is not positive.
     """
     if margin is not None and not margin > 0:

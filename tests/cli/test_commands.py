@@ -144,7 +144,10 @@ def test_failed_trials_exit_with_1_are_kept_and_run_again_only_when_asked(tmp_pa
     assert "2 of 2 trials failed" in done.stderr
     assert (tmp_path / "reports" / "tiny" / "report.html").exists()
     before = record_files(tmp_path)
-    assert harness(tmp_path, "ablate", "--grid", "grid.yaml").returncode == 1
+    again = harness(tmp_path, "ablate", "--grid", "grid.yaml")
+    assert again.returncode == 1
+    assert "0 done already" in again.stdout
+    assert "2 trials failed before; --retry-failed runs them again" in again.stdout
     assert record_files(tmp_path) == before
     assert harness(tmp_path, "ablate", "--grid", "grid.yaml", "--retry-failed").returncode == 1
     assert record_files(tmp_path) != before
@@ -216,6 +219,25 @@ def test_data_tells_what_is_missing_and_what_is_built_in(tmp_path: Path):
     checked = harness(tmp_path, "data", "verify", "mnist", HARNESS_DATA=str(tmp_path))
     assert checked.returncode == 2
     assert "missing" in checked.stdout
+
+
+def test_verify_without_names_goes_through_every_dataset(tmp_path: Path):
+    done = harness(tmp_path, "data", "verify", HARNESS_DATA=str(tmp_path))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for name in ("cifar10", "cifar100", "mnist", "fashion_mnist"):
+        assert name in done.stdout
+
+
+def test_the_version_is_told_also_where_the_program_is_not_installed(tmp_path: Path):
+    assert harness(tmp_path, "--version").stdout.strip()
+    code = (
+        "import importlib.metadata as m\n"
+        "def missing(name): raise m.PackageNotFoundError(name)\n"
+        "m.version = missing\nimport sys\nfrom harness.cli import main\nsys.argv[1:] = ['--version']\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "source\n"), done.stderr
 
 
 def test_a_terminal_gets_bars(tmp_path: Path):
