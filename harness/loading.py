@@ -54,8 +54,9 @@ class Loader:
 
     def _batches(self, cut: Sequence[list[int]], draw: int) -> Iterator[Batch]:
         if self._resident is not None:
-            for rows in cut:
-                index = torch.tensor(rows, device=self.device)
+            # One copy of the order to the device an epoch; one a batch would make a GPU wait for each.
+            order = torch.tensor([i for rows in cut for i in rows], device=self.device)
+            for index in order.split([len(rows) for rows in cut]):
                 yield {**{k: v[index] for k, v in self._resident.items()}, "index": index}
             return
         loader = DataLoader(
