@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import discovery, environment, planning
-from .contracts import IO
+from .contracts import IO, Task
 from .data import data_root
 from .discovery import Plugins
 from .errors import ConfigError, GridError, HarnessError, StoreError
@@ -18,7 +18,7 @@ from .executors import Listener, Settings, local
 from .grid import Context, load
 from .planning import Plan
 from .registry import Registry, suggest
-from .store import Store
+from .store import Store, make_folder
 from .trial import Record, Study, Trial, Value, from_plain
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .report import Evidence
+
+LATENCY_ROWS = 100
+"""Models of at most so many rows are held in memory together, to be timed in turn."""
 
 Grid = Path | str | Mapping[str, Any]
 
@@ -108,8 +111,14 @@ def prepare(
     return plan, machine_for(resolved, workers, len(study.trials()), explicit=":" in device)
 
 
+def _task(study: Study, registry: Registry) -> Task:
+    choice = study.cells[0].trials[0].config.task
+    task: Task = registry.build("task", choice.name, **choice.keywords())
+    return task
+
+
 def _check_metrics(study: Study, registry: Registry, file: str) -> None:
-    task = registry.build("task", study.cells[0].trials[0].config.task.name)
+    task = _task(study, registry)
     known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
     mistakes = []
     for i, claim in enumerate(study.claims):
@@ -160,11 +169,10 @@ def execute(
     listener: Listener | None = None,
     fail_fast: bool = False,
 ) -> StudyResult:
-    """Run what is pending, measure latency, write the report."""
+    """Run what is pending, measure latency, write the report. Raises StoreError if a folder cannot be written."""
     store.write_study(plan.study)
+    make_folder(reports / plan.study.name)
     if plan.pending:
-        for trial in plan.pending:
-            store.forget(trial.id)  # a failed record, when failed trials are to run again
         settings = Settings(
             store.root,
             data_root(),
@@ -174,6 +182,7 @@ def execute(
             machine.loaders,
             third_party=plugins.third_party,
             fail_fast=fail_fast,
+            retry_failed=plan.retry_failed,
         )
         local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))
     measure_latency(plan.study, store, plugins.registry, machine)
@@ -219,12 +228,12 @@ class _Hooks:
 
 
 def measure_latency(study: Study, store: Store, registry: Registry, machine: Machine) -> None:
-    """Time one forward pass of every row's model in turn, unless it was measured for the same rows here before."""
-    from . import measure
-    from .assembly import build_model
+    """Time one forward pass of every row's model in turn, unless it was measured for the same rows here before.
 
+    What goes wrong here is a warning and an empty column: the trained results must reach their report.
+    """
     rows: dict[str, Record] = {}
-    for cell in study.cells:
+    for cell in study.cells[:LATENCY_ROWS]:
         records = (store.record(t.id) for t in cell.trials)
         done = next((r for r in records if r is not None and r.status == "ok"), None)
         if done is not None:
@@ -238,13 +247,24 @@ def measure_latency(study: Study, store: Store, registry: Registry, machine: Mac
     }
     if not rows or store.latency(study.name).get("signature") == signature:
         return
+    try:
+        measured = _latencies(rows, registry, device, threads)
+    except Exception as error:
+        warnings.warn(f"latency could not be measured: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
+        return
+    store.write_latency(study.name, {"signature": signature, "rows": measured})
+
+
+def _latencies(rows: Mapping[str, Record], registry: Registry, device: str, threads: int) -> Mapping[str, Any]:
+    from . import measure
+    from .assembly import build_model
+
     with environment.pinned(threads, False):
         models = {}
         for key, record in rows.items():
             io = from_plain(IO, record.io, "record.io")
-            models[key] = build_model(record.trial.config, registry, io)[0]
-        measured = measure.latency(models, io, device)
-    store.write_latency(study.name, {"signature": signature, "rows": measured})
+            models[key] = (build_model(record.trial.config, registry, io)[0], io)
+        return measure.latency(models, device)
 
 
 def build_report(study_name: str, store: Store, reports: Path, registry: Registry) -> StudyResult:
@@ -261,7 +281,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     """All that a report reads."""
     from .report import Evidence, Latency
 
-    task = registry.build("task", study.cells[0].trials[0].config.task.name)
+    task = _task(study, registry)
     found = {t.id: store.record(t.id) for t in study.trials()}
     plan = planning.make(study, store)
     latency = store.latency(study.name).get("rows", {})

@@ -65,7 +65,10 @@ def _figure(group: h5py.Group) -> Figure:
 
 def _put(where: h5py.Group, name: str, array: Array) -> None:
     if array.dtype.kind in "OU":
-        where.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype("utf-8"))
+        # A file name may hold bytes that are no UTF-8; they are shown by their numbers.
+        text = [str(t).encode("utf-8", "backslashreplace").decode() for t in array.ravel()]
+        data = np.array(text, dtype=object).reshape(array.shape)
+        where.create_dataset(name, data=data, dtype=h5py.string_dtype("utf-8"))
     else:
         where.create_dataset(name, data=array, compression="gzip" if array.size > 4096 else None)
 

@@ -6,10 +6,11 @@ of its own (seed, site). Parameters of equal name and shape are therefore equal 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
 from .environment import derive, seed_all
 from .errors import ConfigError
 from .registry import Registry
-from .trial import Choice, Config, Stage, Value
+from .trial import Choice, Config, Stage
 
 if TYPE_CHECKING:
     from .recipe.schedules import Schedule
@@ -64,35 +65,30 @@ class Factory:
 
     def __call__(self, channels: int, /, *, site: str = "") -> nn.Module:
         seed_all(derive(self._seed, "attention", site))
-        options = plain_options(self._choice)
+        options = self._choice.keywords()
         return cast(nn.Module, self._registry.build("attention", self._choice.name, channels, **options))
-
-
-def plain_options(choice: Choice) -> dict[str, Any]:
-    """Options as keyword arguments; a nested choice becomes a mapping with `name`."""
-    return {key: _plain(value) for key, value in choice.options}
-
-
-def _plain(value: Value) -> Any:
-    if isinstance(value, Choice):
-        return {"name": value.name, **plain_options(value)}
-    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value
 
 
 def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     """Build every part on the CPU. Raises HarnessError for what does not fit together."""
     target = registry.get("dataset", config.dataset.name).load()
-    options = plain_options(config.dataset)
+    options = config.dataset.keywords()
     info: DatasetInfo = target.describe(data_root, **options)  # type: ignore[attr-defined]
     dataset: Dataset = registry.build("dataset", config.dataset.name, data_root, **options)
-    task: Task = registry.build("task", config.task.name, **plain_options(config.task))
+    task: Task = registry.build("task", config.task.name, **config.task.keywords())
     io = task.io(info)
     model, sites = build_model(config, registry, io)
     losses = []
     for term in config.loss:
-        loss: Loss = registry.build("loss", term.loss.name, **plain_options(term.loss))
+        loss: Loss = registry.build("loss", term.loss.name, **term.loss.keywords())
         losses.append(WeightedLoss(term.key, term.coefficient, loss))
-    augments = [(a.name, registry.build("augment", a.name, **plain_options(a))) for a in config.augment]
+    # The second `erasing` draws for itself, so it has a name of its own.
+    counts: Counter[str] = Counter()
+    augments = []
+    for choice in config.augment:
+        counts[choice.name] += 1
+        key = choice.name if counts[choice.name] == 1 else f"{choice.name}_{counts[choice.name]}"
+        augments.append((key, registry.build("augment", choice.name, **choice.keywords())))
     prepare = Pipeline(io.inputs, augments, config.seed, config.train.channels_last)
     notes = (*info.notes, *getattr(model, "notes", ()))
     return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes)
@@ -101,7 +97,7 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
 def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...]]:
     """The model with its attention attached, and the sites."""
     seed_all(derive(config.seed, "model"))
-    model: Model = registry.build("model", config.model.name, io, **plain_options(config.model))
+    model: Model = registry.build("model", config.model.name, io, **config.model.keywords())
     sites: Sequence[str] = ()
     if config.attention.name != "none":
         sites = model.attach(Factory(registry, config.attention, config.seed), config.placement)
@@ -134,11 +130,13 @@ def freeze(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> N
 def begin_stage(parts: Parts, registry: Registry, stage: Stage, steps: int) -> tuple[torch.optim.Optimizer, Schedule]:
     """Freeze what the stage freezes, then build its optimiser and schedule. `steps`: updates of an epoch."""
     freeze(parts.model, parts.contract.groups(), stage)
+    # What froze just now would keep its last gradient, and clipping would count it.
+    parts.model.zero_grad(set_to_none=True)
     optimizer: torch.optim.Optimizer = registry.build(
-        "optimizer", stage.optimizer.name, parts.model, **plain_options(stage.optimizer)
+        "optimizer", stage.optimizer.name, parts.model, **stage.optimizer.keywords()
     )
     total = stage.epochs * steps
-    options = plain_options(stage.schedule)
+    options = stage.schedule.keywords()
     schedule: Schedule = registry.build("schedule", stage.schedule.name, optimizer, total, steps, **options)
     return optimizer, schedule
 

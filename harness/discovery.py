@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -16,7 +17,7 @@ from types import ModuleType
 import pluggy
 
 from . import hookspecs
-from .errors import ConfigError
+from .errors import ClashError, ConfigError
 from .registry import Registry
 
 GROUP = "harness"
@@ -80,7 +81,7 @@ def load(third_party: bool = True) -> Plugins:
         provider = Provider(point.name, distribution, point.value)
         try:
             _accept(plugins, point.name, point.load(), distribution)
-        except Exception as error:  # foreign code may raise anything; it must not take the program down
+        except (Exception, SystemExit) as error:  # foreign code may raise anything; the program goes on
             message = error.message if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
             hint = getattr(error, "hint", None) or f"mend or uninstall {distribution}"
             provider = Provider(point.name, distribution, point.value, message, hint)
@@ -92,6 +93,8 @@ def load(third_party: bool = True) -> Plugins:
 def _entry_points() -> Iterator[tuple[metadata.EntryPoint, str]]:
     allowed = os.environ.get("HARNESS_PLUGINS")
     names = None if allowed is None else {n.strip() for n in allowed.split(",")}
+    for missing in sorted((names or set()) - {p.name for p in metadata.entry_points(group=GROUP)} - {""}):
+        warnings.warn(f"HARNESS_PLUGINS names '{missing}', and no such plugin is installed", stacklevel=3)
     points = sorted(metadata.entry_points(group=GROUP), key=lambda p: (p.dist.name if p.dist else "", p.name))
     for point in points:
         if names is None or point.name in names:
@@ -115,5 +118,10 @@ def _accept(plugins: Plugins, name: str, module: ModuleType, distribution: str) 
         raise ConfigError(str(error).replace("\n", " "), hint=f"the hooks are {known}") from error
     staged = Registry(distribution)
     alone.hook.harness_register(registry=staged)
-    plugins.registry.merge(staged)
-    plugins.manager.register(module, name)
+    key = f"{distribution}:{name}"  # two distributions may use the same entry-point name
+    plugins.manager.register(module, key)
+    try:
+        plugins.registry.merge(staged)
+    except ClashError:
+        plugins.manager.unregister(name=key)
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 import traceback
@@ -19,7 +18,7 @@ from . import environment, measure
 from .assembly import Parts, assemble, begin_stage, check_splits, set_training, total_loss
 from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
-from .evaluation import autocast, evaluate
+from .evaluation import autocast, check_finite, evaluate, summarised
 from .loading import Loader
 from .registry import Registry
 from .trial import Record, Stage, Trial, to_plain
@@ -52,11 +51,10 @@ class Learning:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What training hands on: the curve, one mapping a stage, and the epoch that was chosen (from 1)."""
+    """What training hands on: the curve, and one mapping a stage."""
 
     curve: tuple[Mapping[str, float], ...]
     stages: tuple[Mapping[str, float], ...]
-    chosen_epoch: int
     seconds: float
 
 
@@ -74,16 +72,16 @@ def run_trial(trial: Trial, registry: Registry, sink: Sink, run: Run) -> Record:
             return _run(record, registry, sink, run, resumed)
     except HarnessError as error:
         return dataclasses.replace(record, status="failed", reason=str(error), traceback=traceback.format_exc())
-    except Exception as error:  # a component's bug must not stop the study
+    except (Exception, SystemExit) as error:  # a component's bug must not stop the study
         reason = _refusal(error, trial) or f"{type(error).__name__}: {error}"
         return dataclasses.replace(record, status="failed", reason=reason, traceback=traceback.format_exc())
 
 
-def _refusal(error: Exception, trial: Trial) -> str:
-    text = str(error)
-    if not trial.config.train.deterministic or "deterministic" not in text:
+def _refusal(error: BaseException, trial: Trial) -> str:
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if not trial.config.train.deterministic or not found:
         return ""
-    operation = text.split(" does not have", 1)[0].strip()
+    operation = operation.strip()
     return f"deterministic: true cannot be honoured: '{operation}' has no deterministic implementation on this device"
 
 
@@ -103,8 +101,8 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     if chosen is None:
         raise ConfigError("the checkpoint to be tested has vanished", hint="is another process using this store?")
     parts.model.load_state_dict(chosen["model"])
-    items = evaluate(parts, loaders["test"], config.train.precision)
-    validation = evaluate(parts, loaders["val"], config.train.precision) if len(loaders["val"].split) else None
+    items = evaluate(parts, loaders["test"])
+    validation = evaluate(parts, loaders["val"]) if len(loaders["val"].split) else None
     floors = parts.task.floors(loaders["test"].split)
     figures: Sequence[Figure] = parts.task.figures(items)
     sink.finish(items, figures)
@@ -112,14 +110,14 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     cost |= {"seconds": outcome.seconds} | ({"peak_memory": peak} if peak is not None else {})
     return dataclasses.replace(
         record,
-        metrics=parts.task.summarise(items),
-        validation=parts.task.summarise(validation) if validation else {},
-        floors={name: parts.task.summarise(floor) for name, floor in floors.items()},
+        metrics=summarised(parts, items),
+        validation=summarised(parts, validation) if validation else {},
+        floors={name: summarised(parts, floor) for name, floor in floors.items()},
         curve=outcome.curve,
         stages=outcome.stages,
         cost=cost,
-        chosen_epoch=outcome.chosen_epoch,
-        chosen_by=_chosen_by(parts, config.train.choose, outcome.chosen_epoch, len(loaders["val"].split)),
+        chosen_epoch=int(chosen["epoch"]),
+        chosen_by=_chosen_by(parts, config.train.choose, int(chosen["epoch"]), len(loaders["val"].split)),
         sites=parts.sites,
         sizes={name: len(loader.split) for name, loader in loaders.items()},
         classes=parts.info.classes,
@@ -184,9 +182,10 @@ def train(
                 sink.progress(epoch * loader.steps + step + 1, recipe.epochs * loader.steps, float(loss.detach()))
         values = _train_values(parts, losses, epoch)
         tested = ema.module if ema is not None else model
+        check_finite(tested, epoch)
         if len(loaders["val"].split):
-            items = evaluate(parts, loaders["val"], recipe.precision, tested)
-            values |= {f"val/{name}": value for name, value in parts.task.summarise(items).items()}
+            items = evaluate(parts, loaders["val"], tested)
+            values |= {f"val/{name}": value for name, value in summarised(parts, items).items()}
         values |= {
             "lr": float(learning.optimizer.param_groups[0]["lr"]),
             "seconds": time.perf_counter() - epoch_started,
@@ -196,7 +195,7 @@ def train(
         live = {"live": model.state_dict(), "optimizer": learning.optimizer.state_dict(), "threads": run.threads}
         sink.checkpoint({**kept, **live, **state.plain()}, kept if best else None)
         sink.epoch(epoch + 1, values)
-    return state.outcome(recipe.choose, time.perf_counter() - started)
+    return state.outcome(time.perf_counter() - started)
 
 
 class _Progress:
@@ -236,9 +235,8 @@ class _Progress:
             "seconds": self._seconds,
         }
 
-    def outcome(self, choose: str, seconds: float) -> Outcome:
-        chosen = self.best_epoch if choose == "best" else self.epochs_done
-        return Outcome(tuple(self.curve), tuple(self.stages), chosen, self._seconds_before + seconds)
+    def outcome(self, seconds: float) -> Outcome:
+        return Outcome(tuple(self.curve), tuple(self.stages), self._seconds_before + seconds)
 
 
 class _Clock:
@@ -273,7 +271,7 @@ def _ema(model: nn.Module, decay: float | None, resumed: Mapping[str, Any] | Non
         return None
     from timm.utils import ModelEmaV3
 
-    ema = ModelEmaV3(copy.deepcopy(model), decay=decay)
+    ema = ModelEmaV3(model, decay=decay)
     if resumed:
         ema.module.load_state_dict(resumed["model"])
     return ema

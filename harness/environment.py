@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -120,6 +121,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     return found
 
 
+@functools.cache
 def git_state() -> dict[str, Any]:
     """Commit and cleanliness of the working directory's repository; empty outside of one."""
     commit = _git("rev-parse", "HEAD")

@@ -1,4 +1,4 @@
-"""Per-item results of a split, and the precision that training and evaluation share."""
+"""Per-item results of a split, and the precision of training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from torch import nn
 
 from .assembly import Parts
 from .contracts import Items
+from .errors import Diverged
 from .loading import Loader
 
 
-def evaluate(parts: Parts, loader: Loader, precision: str, model: nn.Module | None = None) -> Items:
-    """Per-item results of a whole split, in the split's order, under the split's own ids."""
+def evaluate(parts: Parts, loader: Loader, model: nn.Module | None = None) -> Items:
+    """Per-item results of a whole split, in the split's order, under the split's own ids.
+
+    Always in fp32: bf16 has so few digits that two classes often get the same highest logit, and a tie counts as wrong.
+    """
     model = parts.model if model is None else model
     model.eval()
     found: list[Items] = []
@@ -24,8 +28,7 @@ def evaluate(parts: Parts, loader: Loader, precision: str, model: nn.Module | No
     with torch.inference_mode():
         for raw in loader.evaluation():
             batch = parts.prepare(raw)
-            with autocast(loader.device.type, precision):
-                output = model(batch)
+            output = model(batch)
             count = len(batch["index"])
             extras = [loader.split.extras(i) for i in range(done, done + count)]
             found.append(parts.task.measure(output, batch, extras))
@@ -45,3 +48,18 @@ def _join(found: Sequence[Items], ids: tuple[str, ...]) -> Items:
 
 def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def summarised(parts: Parts, items: Items) -> dict[str, float]:
+    """The task's numbers as plain floats, whatever kind of number it returned: they go into checkpoints and records."""
+    return {name: float(value) for name, value in parts.task.summarise(items).items()}
+
+
+def check_finite(model: nn.Module, epoch: int) -> None:
+    """Raises Diverged if a weight or statistic is not finite: the last update may break what no loss has seen yet."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise Diverged(
+                f"diverged in epoch {epoch + 1} at its last update: '{name}' is not finite",
+                hint="lower the learning rate, warm up, or clip gradients",
+            )

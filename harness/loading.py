@@ -31,11 +31,8 @@ class Loader:
         self.split, self.device, self.batch_size = split, torch.device(device), batch_size
         self._seed, self._processes = seed, processes
         self._resident = _resident(split, self.device)
-
-    @property
-    def steps(self) -> int:
+        self.steps = len(self._cut(list(range(len(split))), training=True))
         """Updates of one training epoch."""
-        return len(self._cut(list(range(len(self.split))), training=True))
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """A shuffled epoch. A last batch of one item is left out, since batch norm cannot be trained on it."""
@@ -56,7 +53,7 @@ class Loader:
         if self._resident is not None:
             # One copy of the order to the device an epoch; one a batch would make a GPU wait for each.
             order = torch.tensor([i for rows in cut for i in rows], device=self.device)
-            for index in order.split([len(rows) for rows in cut]):
+            for index in torch.split(order, [len(rows) for rows in cut]):
                 yield {**{k: v[index] for k, v in self._resident.items()}, "index": index}
             return
         loader = DataLoader(

@@ -54,10 +54,10 @@ def macs(model: nn.Module, io: IO, device: str) -> float:
 
 
 def latency(
-    models: Mapping[str, nn.Module], io: IO, device: str, batch: int = 1, rounds: int = 40, warmup: int = 5
+    models: Mapping[str, tuple[nn.Module, IO]], device: str, batch: int = 1, rounds: int = 40, warmup: int = 5
 ) -> dict[str, dict[str, Any]]:
     """Milliseconds of one forward pass of every model, in turn within each round, so that drift cancels."""
-    runs = {key: _pass(model, io, device, batch) for key, model in models.items()}
+    runs = {key: _pass(model, io, device, batch) for key, (model, io) in models.items()}
     times: dict[str, list[float]] = {key: [] for key in runs}
     with torch.inference_mode():
         for round_ in range(warmup + rounds):
@@ -104,6 +104,7 @@ class PeakMemory:
 
     def __init__(self, device: str) -> None:
         self._cuda = device if device.startswith("cuda") else None
+        self._known = True
 
     def start(self) -> None:
         if self._cuda:
@@ -112,11 +113,13 @@ class PeakMemory:
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
-            self._cuda = None
+            self._known = False  # the mark then still holds the peak of whatever this process did before
 
     def read(self) -> float | None:
         if self._cuda:
             return float(torch.cuda.max_memory_allocated(self._cuda))
+        if not self._known:
+            return None
         try:
             status = Path(f"/proc/{os.getpid()}/status").read_text()
         except OSError:

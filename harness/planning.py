@@ -24,6 +24,7 @@ class Plan:
     done: Mapping[str, Record]
     pending: tuple[Trial, ...]
     stale: Mapping[str, str]
+    retry_failed: bool = False
 
     @property
     def failed(self) -> tuple[Record, ...]:
@@ -40,7 +41,7 @@ def make(study: Study, store: Store, retry_failed: bool = False) -> Plan:
             pending.append(trial)
         else:
             done[trial.id] = record
-    return Plan(study, done, tuple(pending), _stale(study, pending, store))
+    return Plan(study, done, tuple(pending), _stale(study, pending, store), retry_failed)
 
 
 def _stale(study: Study, pending: Sequence[Trial], store: Store) -> dict[str, str]:
@@ -94,7 +95,7 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> None:
             _try(trial.config, registry, data_root)
         except HarnessError as error:
             mistakes.append(HarnessError(f"row '{labels[trial.id]}': {error.message}", error.hint))
-        except Exception:
+        except (Exception, SystemExit):
             continue
     if mistakes:
         raise GridError(mistakes)

@@ -71,7 +71,7 @@ class Component:
             found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
-        except Exception as error:  # a foreign module may raise anything while it is imported
+        except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
             raise ConfigError(
                 f"{self.kind} '{self.name}' of {self.provider} cannot be loaded from '{self.target}': "
                 f"{type(error).__name__}: {error}",

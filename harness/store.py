@@ -2,7 +2,7 @@
 
 runs/trials/<id>/   record.json (last: the word that the trial is done), items.h5, figures.h5, last.pt, best.pt,
                     events/
-runs/studies/       <study>.json: the study as it was asked for; <study>.latency.json: measured for all its arms
+runs/studies/       <study>.json: the study as it was asked for; latency/<study>.json: measured for all its arms
 """
 
 from __future__ import annotations
@@ -51,10 +51,6 @@ class Store:
     def write_record(self, record: Record) -> None:
         _write_json(self.directory(record.id) / "record.json", to_plain(record))
 
-    def forget(self, trial_id: str) -> None:
-        """Take a failed trial's record away, so that it runs again from its last checkpoint."""
-        (self.directory(trial_id) / "record.json").unlink(missing_ok=True)
-
     def find(self, prefix: str) -> Record:
         """The one record whose id starts so. Raises StoreError if there is none or more than one."""
         found = sorted(p.parent.name for p in self.root.glob(f"trials/{_safe(prefix)}*/record.json"))
@@ -85,8 +81,7 @@ class Store:
         return state
 
     def sink(self, trial: Trial, epoch: Epoch, progress: Progress) -> TrialSink:
-        directory = self.directory(trial.id)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = make_folder(self.directory(trial.id))
         for part in directory.glob(".*.part"):
             part.unlink(missing_ok=True)  # what a killed process had begun to write
         return TrialSink(directory, epoch, progress)
@@ -94,8 +89,7 @@ class Store:
     @contextmanager
     def lock(self, trial_id: str) -> Iterator[bool]:
         """Hold a trial for this process; yields False if another process is training it. Freed if we are killed."""
-        directory = self.directory(trial_id)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory = make_folder(self.directory(trial_id))
         lock = filelock.FileLock(directory / "lock")
         try:
             lock.acquire(timeout=0)
@@ -121,14 +115,16 @@ class Store:
         return from_plain(Study, _read_json(path), str(path))
 
     def studies(self) -> tuple[str, ...]:
-        names = (p.stem for p in self.root.glob("studies/*.json"))
-        return tuple(sorted(n for n in names if not n.endswith(".latency")))
+        return tuple(sorted(p.stem for p in self.root.glob("studies/*.json")))
 
     def write_latency(self, study: str, plain: Mapping[str, Any]) -> None:
-        _write_json(self.root / "studies" / f"{_safe(study)}.latency.json", plain)
+        _write_json(self._latency(study), plain)
+
+    def _latency(self, study: str) -> Path:
+        return self.root / "studies" / "latency" / f"{_safe(study)}.json"
 
     def latency(self, study: str) -> Mapping[str, Any]:
-        path = self.root / "studies" / f"{_safe(study)}.latency.json"
+        path = self._latency(study)
         return cast("Mapping[str, Any]", _read_json(path)) if path.exists() else {}
 
 
@@ -159,10 +155,23 @@ class TrialSink:
             arrays.write_figures(part, figures)
 
 
+def make_folder(folder: Path) -> Path:
+    """Raises StoreError if the folder cannot be made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the folder '{folder}': {error.strerror}", "choose another with an option"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise StoreError(f"cannot write to the folder '{folder}'", "choose another with an option")
+    return folder
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes `target` in one step when the block ends well and vanishes when it does not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         yield part
@@ -181,7 +190,7 @@ def _safe(name: str) -> str:
 
 def _write_json(path: Path, plain: Any) -> None:
     with replacing(path) as part:
-        part.write_text(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _read_json(path: Path) -> Any:

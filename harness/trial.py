@@ -6,17 +6,17 @@ Everything is frozen and plain; `to_plain` and `from_plain` carry it through JSO
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from .errors import StoreError
+from .plain import digest as digest
+from .plain import to_plain as to_plain
 
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Choice | None"
 Status: TypeAlias = Literal["ok", "failed", "skipped"]
@@ -37,10 +37,20 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         return dict(self.options)
 
+    def keywords(self) -> dict[str, Any]:
+        """Options as keyword arguments of a target; a nested choice becomes a mapping with `name`."""
+        return {key: _keyword(value) for key, value in self.options}
+
     def label(self) -> str:
         """`se(reduction=8)`, or the bare name where nothing was set."""
         inner = ", ".join(f"{k}={format_value(v)}" for k, v in self.options)
         return f"{self.name}({inner})" if inner else self.name
+
+
+def _keyword(value: Value) -> Any:
+    if isinstance(value, Choice):
+        return {"name": value.name, **value.keywords()}
+    return tuple(_keyword(v) for v in value) if isinstance(value, tuple) else value
 
 
 def format_value(value: Value) -> str:
@@ -171,6 +181,7 @@ class Claim:
     order: tuple[tuple[tuple[str, Value], ...], ...] = ()
     unit: str = ""
     tolerance: float | None = None
+    last_digit: int | None = None  # power of ten of the last digit of `reported` as it was written
     line: int = 0
 
 
@@ -233,35 +244,7 @@ class Record:
     io: Mapping[str, Any] = field(default_factory=dict)
 
 
-# ---------------------------------------------------------------------------------------------- plain forms and ids
-
-
-def to_plain(value: Any) -> Any:
-    """Dataclasses, tuples and mappings as JSON-ready values; pairs of names and values become mappings."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): to_plain(v) for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [to_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no word for it; "nan", "inf" and "-inf" are read back as floats
-    return value
-
-
-def digest(plain: Any) -> str:
-    """SHA-256 of canonical JSON (sorted keys, no spaces; an integral float equals its integer)."""
-    text = json.dumps(_numbers(plain), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _numbers(plain: Any) -> Any:
-    # `lr: 1` and `lr: 1.0` are the same training; without this they would be trained twice.
-    if isinstance(plain, float) and plain.is_integer():
-        return int(plain)
-    if isinstance(plain, dict):
-        return {k: _numbers(v) for k, v in plain.items()}
-    return [_numbers(v) for v in plain] if isinstance(plain, list) else plain
+# ------------------------------------------------------------------------------------------------ from plain forms
 
 
 def from_plain(cls: type[T], plain: Any, where: str = "record") -> T:

@@ -57,7 +57,7 @@ def read(claim: Claim, metric: Metric) -> Reported | str:
         )
     tolerance, origin = claim.tolerance, ""
     if tolerance is None:
-        tolerance = half_digit(claim.reported)
+        tolerance = half_digit(claim.reported, claim.last_digit)
         origin = ", half of the last digit reported, as none is given"
     unit = {"": metric.unit, "relative %": "%"}.get(claim.unit, claim.unit)
     if unit in _PREFIX and metric.unit:
@@ -82,9 +82,12 @@ def _factor(claim: Claim, metric: Metric) -> float | None:
     return _PARTS.get(metric.unit, {}).get(claim.unit) or _PREFIX.get(bare)
 
 
-def half_digit(number: float) -> float:
-    """Half a unit of the last digit written: 94.1 -> 0.05, 2.0 -> 0.05, 94 -> 0.5."""
-    exponent = Decimal(repr(number)).as_tuple().exponent
+def half_digit(number: float, last_digit: int | None = None) -> float:
+    """Half a unit of the last digit: 94.1 -> 0.05, 94.10 -> 0.005, 94 -> 0.5.
+
+    `last_digit` is its power of ten as it was written; without it, that of the number's shortest form.
+    """
+    exponent = Decimal(repr(number)).as_tuple().exponent if last_digit is None else last_digit
     return 0.5 * 10.0**exponent if isinstance(exponent, int) else 0.0
 
 

@@ -112,13 +112,17 @@ def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
     for cell in plan.study.cells:
         waiting = [t for t in cell.trials if t.id in pending]
         cost: Estimate | None = None
+        trouble = "–"
         if waiting:
-            cost = estimate(waiting[0], plugins.registry, data_root(), machine.devices[0], machine.threads)
-            total += cost.seconds * len(waiting)
+            try:
+                cost = estimate(waiting[0], plugins.registry, data_root(), machine.devices[0], machine.threads)
+                total += cost.seconds * len(waiting)
+            except Exception as error:  # a component's bug; training would make it a failed trial
+                trouble = f"will fail: {type(error).__name__}: {error}"
         state = f"{len(cell.trials) - len(waiting)} done, {len(waiting)} to run"
         if cell.key in plan.stale:
             state += f"; stale: {plan.stale[cell.key]}"
-        each = f"{duration(cost.seconds)} ({cost.updates} updates of {1000 * cost.update:.1f} ms)" if cost else "–"
+        each = f"{duration(cost.seconds)} ({cost.updates} updates of {1000 * cost.update:.1f} ms)" if cost else trouble
         rows.append((cell.label + (" (baseline)" if cell.baseline else ""), state, each))
     plain_table(("row", "trials", "training of one, estimated"), rows)
     for skipped in plan.study.skipped:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-
-import click
 
 from ..executors import Listener
 from ..planning import Plan
@@ -48,9 +46,8 @@ def _name(labels: Mapping[str, str], trial: Trial) -> str:
 
 def _ending(record: Record) -> str:
     if record.status != "ok":
-        return f"{record.status}: {record.reason.splitlines()[0]}"
-    name, value = next(iter(record.metrics.items()))
-    return f"{name} {value:.4f} on test"
+        return f"{record.status}: {next(iter(record.reason.splitlines()), 'no reason was given')}"
+    return ", ".join(f"{name} {value:.4f} on test" for name, value in list(record.metrics.items())[:1]) or "ok"
 
 
 class Lines:
@@ -60,9 +57,13 @@ class Lines:
         self._labels, self._total, self._done = labels, total, 0
         self._started: dict[str, float] = {}
 
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # `harness ablate | head`: nobody reads on, and the study goes on
+            print(text, flush=True)
+
     def started(self, trial: Trial) -> None:
         self._started[trial.id] = time.monotonic()
-        click.echo(f"start {_name(self._labels, trial)} ({trial.id})")
+        self._say(f"start {_name(self._labels, trial)} ({trial.id})")
 
     def progress(self, trial: Trial, done: int, total: int, loss: float) -> None:
         """Too fine for a log."""
@@ -70,13 +71,13 @@ class Lines:
     def epoch(self, trial: Trial, epoch: int, values: Mapping[str, float]) -> None:
         shown = {k: v for k, v in values.items() if k == "train/loss" or k.startswith("val/")}
         text = ", ".join(f"{k} {v:.4f}" for k, v in list(shown.items())[:3])
-        click.echo(f"{_name(self._labels, trial)}: epoch {epoch}/{trial.config.train.epochs}: {text}")
+        self._say(f"{_name(self._labels, trial)}: epoch {epoch}/{trial.config.train.epochs}: {text}")
 
     def finished(self, record: Record) -> None:
         self._done += 1
         took = time.monotonic() - self._started.pop(record.id, time.monotonic())
         name = _name(self._labels, record.trial)
-        click.echo(f"[{self._done}/{self._total}] {name}: {_ending(record)} ({duration(took)})")
+        self._say(f"[{self._done}/{self._total}] {name}: {_ending(record)} ({duration(took)})")
 
 
 class Bars:

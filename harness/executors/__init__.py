@@ -22,6 +22,7 @@ class Settings:
     loader_processes: int = 0
     third_party: bool = True
     fail_fast: bool = False
+    retry_failed: bool = False
 
 
 class Listener(Protocol):

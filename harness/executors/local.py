@@ -69,7 +69,8 @@ class _Schedule:
                 self._waiting.append(trial)
                 continue
             other = self._store.record(trial.id)
-            if other is not None:  # trained by another process since the study was planned
+            again = other is not None and other.status == "failed" and self._settings.retry_failed
+            if other is not None and not again:  # trained by another process since the study was planned
                 stack.close()
                 self._listener.finished(other)
                 continue
@@ -219,8 +220,8 @@ class _Pool:
             if trial is not None:
                 schedule.finished(Record(trial.id, "failed", trial, reason=reason))
             return
-        if trial is None or not line.startswith(MARK):
-            return
+        if trial is None or not (line.startswith(MARK) and line.endswith("\n")):
+            return  # noise, or the last words of a worker that was killed in the middle of them
         message: dict[str, Any] = json.loads(line.removeprefix(MARK))
         if message["event"] == "epoch":
             schedule.epoch(trial, message["epoch"], from_plain(dict[str, float], message["values"]))

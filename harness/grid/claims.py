@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 
 from ..registry import suggest
 from ..trial import Claim, Value
@@ -50,6 +51,7 @@ def _claim(node: Node, mistakes: Mistakes) -> Claim | None:
         order=sides.get("order", ()),
         unit=_text(fields.get("unit"), mistakes, empty=True),
         tolerance=_number(fields.get("tolerance"), mistakes, least=0),
+        last_digit=_last_digit(fields.get("reported")),
         line=node.line,
     )
     return claim if len(mistakes) == before else None
@@ -87,6 +89,17 @@ def _text(node: Node | None, mistakes: Mistakes, *, empty: bool = False) -> str:
         return node.value
     mistakes.add(node, f"{node.shown()}: text is meant", "put it in quotes" if node.text else None)
     return ""
+
+
+def _last_digit(node: Node | None) -> int | None:
+    """The power of ten of the last digit written: -1 for 94.1, -2 for 94.10, 0 for 94."""
+    if node is None:
+        return None
+    try:
+        exponent = Decimal((node.text or repr(node.value)).replace("_", "")).as_tuple().exponent
+    except InvalidOperation:
+        return None
+    return exponent if isinstance(exponent, int) else None
 
 
 def _number(node: Node | None, mistakes: Mistakes, least: float | None = None) -> float | None:

@@ -59,6 +59,7 @@ class Classification:
         own = log_p.gather(1, target[:, None])
         # An equal logit of another class counts as ahead, so that a constant output earns nothing by its order.
         rank = (log_p >= own).sum(dim=1) - 1
+        rank = torch.where(own[:, 0].isfinite(), rank, log_p.shape[1])  # NaN compares as false with everything
         confidence, predicted = log_p.max(dim=1)
         values = {
             "target": target.cpu().numpy().astype(np.int32),

@@ -33,6 +33,7 @@ def harness_epoch_finished(trial: Trial, epoch: int, values: Mapping[str, float]
     if writer is not None:
         for name, value in values.items():
             writer.add_scalar(name, value, epoch)
+        writer.flush()  # an interrupt must not take back what was told
 
 
 @hookimpl

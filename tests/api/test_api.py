@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import harness
 from harness import discovery, hookimpl
@@ -97,6 +98,30 @@ def test_the_cause_of_staleness_names_all_that_changed():
     text = cause(before, now)
     for part in ("the source of loss bce changed", "results version went from 1 to 2", "the data changed"):
         assert part in text
+
+
+def test_rows_with_different_inputs_are_timed_each_with_its_own(tmp_path: Path):
+    root = tmp_path / "pictures"
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(6):
+                Image.new("RGB", (20, 20), (40 * i, 99, 10)).save(folder / f"{i}.png")
+    grid = small(axes={"dataset": ["digits", {"name": "image_folder", "path": str(root), "size": 16}]})
+    result = harness.ablate(grid, runs=tmp_path / "r", reports=tmp_path / "p", workers=1)
+    assert not result.failed, result.failed[0].reason
+    assert (result.table()["latency_ms"] > 0).all()
+
+
+def test_a_latency_that_cannot_be_measured_leaves_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(*arguments: object, **options: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("harness.measure.latency", broken)
+    with pytest.warns(RuntimeWarning, match="latency could not be measured: MemoryError: no room"):
+        result = harness.ablate(small(), runs=tmp_path / "r", reports=tmp_path / "p", workers=1)
+    assert "Latency was not measured" in result.report.with_suffix(".md").read_text()
 
 
 def tracker(seen: list[str], broken: bool = False) -> ModuleType:

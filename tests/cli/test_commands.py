@@ -67,7 +67,7 @@ def test_a_study_leaves_records_events_and_every_file_of_the_report(study: Path)
     assert {p.name for p in report.iterdir()} == {
         "report.html", "report.md", "table.csv", "table.tex", "records.csv", "figures",
     }  # fmt: skip
-    latency = json.loads((study / "runs" / "studies" / "tiny.latency.json").read_text())
+    latency = json.loads((study / "runs" / "studies" / "latency" / "tiny.json").read_text())
     assert set(latency["rows"]) == {"none", "se"}
 
 

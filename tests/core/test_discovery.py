@@ -90,6 +90,27 @@ def test_a_clash_is_refused_and_names_both_distributions(site: Path):
     assert plugins.registry.get("attention", "se").provider.startswith("ablation-harness")
 
 
+def test_a_plugin_that_exits_at_import_hurts_nobody(site: Path):
+    install(site, "harness-exit", "harness_exit", "import sys\nsys.exit(0)\n")
+    assert failures(discovery.load()) == {"harness-exit 1.0": "SystemExit: 0"}
+
+
+def test_two_distributions_may_use_one_entry_point_name(site: Path):
+    install(site, "harness-first", "harness_first", SOUND.format(name="first", module="harness_first"))
+    install(site, "harness-second", "harness_second", SOUND.format(name="second", module="harness_second"))
+    info = site / "harness_second-1.0.dist-info" / "entry_points.txt"
+    info.write_text("[harness]\nharness_first = harness_second\n")
+    plugins = discovery.load()
+    assert not plugins.failures
+    assert {"first", "second"} <= set(plugins.registry.names("attention"))
+
+
+def test_a_name_in_the_environment_that_nothing_has_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "no_such_plugin")
+    with pytest.warns(UserWarning, match="HARNESS_PLUGINS names 'no_such_plugin'"):
+        discovery.load()
+
+
 def test_plugins_can_be_limited_by_flag_and_by_environment(site: Path, monkeypatch: pytest.MonkeyPatch):
     install(site, "harness-one", "harness_one", SOUND.format(name="one", module="harness_one"))
     install(site, "harness-two", "harness_two", SOUND.format(name="two", module="harness_two"))

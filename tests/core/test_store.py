@@ -42,6 +42,33 @@ def test_items_and_figures_survive_with_text_and_ragged_rows(tmp_path: Path):
     assert drawn.data["rows"].tolist() == ["cat", "<b>dog</b>"]
 
 
+def test_odd_characters_in_ids_and_reasons_are_kept(tmp_path: Path):
+    store, odd = Store(tmp_path), "name \udcff.png"
+    store.write_record(Record(make().id, "failed", make(), reason=odd))
+    record = store.record(make().id)
+    assert record is not None
+    assert record.reason == odd
+    store.sink(make(), lambda e, v: None, lambda d, t, x: None).finish(Items((odd,), {"loss": np.zeros(1)}), [])
+    items = store.items(make().id)
+    assert items is not None
+    assert items.ids == ("name \\udcff.png",)
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot make the folder"):
+        Store(tmp_path / "file" / "runs").write_record(Record("abc", "ok", make()))
+
+
+def test_one_damaged_record_does_not_hide_the_others(tmp_path: Path):
+    store, good = Store(tmp_path), Record(make().id, "ok", make())
+    store.write_record(good)
+    path = store.directory("abc") / "record.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    assert list(store.records()) == [good]
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path):
     target = tmp_path / "file"
     target.write_text("old")

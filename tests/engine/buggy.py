@@ -22,3 +22,12 @@ class Nondeterministic:
             "kthvalue CUDA does not have a deterministic implementation, but you set "
             "'torch.use_deterministic_algorithms(True)'."
         )
+
+
+class Leaving:
+    """Ends the process, as a script that was never meant to be imported would."""
+
+    expects = "logits"
+
+    def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        raise SystemExit(0)

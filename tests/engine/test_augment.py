@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from engine.trials import CONFIG, registry
 from torchvision.transforms import functional as TF
 
+from harness.assembly import assemble
 from harness.augment.ops import ColorJitter, Crop, Erasing, Flip
 from harness.augment.pipeline import Pipeline, uniforms
 from harness.contracts import Spec
 from harness.errors import ConfigError
+from harness.trial import Choice
 
 SPEC = {"inputs": Spec("CHW", (3, 8, 8), "uint8", (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))}
 
@@ -42,6 +48,15 @@ def test_an_items_picture_does_not_depend_on_its_batch():
     alone = pipeline({"inputs": x[9:10], "index": index[9:10]}, epoch=3)["inputs"]
     assert torch.allclose(together[9:10], alone, atol=1e-6)
     assert not torch.equal(together, pipeline({"inputs": x, "index": index}, epoch=4)["inputs"])
+
+
+def test_an_augmentation_that_stands_twice_draws_twice(tmp_path: Path):
+    once, twice = (
+        assemble(replace(CONFIG, augment=(Choice.of("erasing", p=1.0),) * n), registry(), tmp_path).prepare
+        for n in (1, 2)
+    )
+    batch = {"inputs": images(16, channels=1), "index": torch.arange(16)}
+    assert not torch.equal(once(batch, 1)["inputs"], twice(batch, 1)["inputs"])
 
 
 def test_leaving_one_augmentation_out_leaves_the_draws_of_the_others():

@@ -70,6 +70,11 @@ def test_a_constant_output_earns_nothing_by_the_order_of_its_classes(task: Class
     assert task.summarise(items)["top5"] == 0
 
 
+def test_logits_that_are_no_numbers_count_as_wrong(task: Classification):
+    got = task.summarise(measure(task, torch.full((10, K), float("nan")), torch.zeros(10, dtype=torch.int64)))
+    assert got["top1"] == got["top5"] == 0
+
+
 def test_a_perfect_prediction_scores_best(task: Classification, target: torch.Tensor):
     got = task.summarise(measure(task, 100.0 * F.one_hot(target, K), target))
     assert got["top1"] == got["top5"] == got["macro_f1"] == 1

@@ -15,6 +15,7 @@ import torch
 from engine.trials import CONFIG, STAGE, recipe, registry, run, trial
 
 from harness.assembly import assemble, build_model
+from harness.engine import Run, run_trial
 from harness.store import Store
 from harness.trial import Choice, Term, Trial
 
@@ -36,6 +37,44 @@ def final_weights(root: Path, one: Trial) -> dict[str, Any]:
     state = Store(root).sink(one, lambda e, v: None, lambda d, t, x: None).resume()
     assert state is not None
     return dict(state["model"])
+
+
+class Stopped(BaseException):
+    """Ends a trial from within, right after an epoch was kept."""
+
+
+STAGES = (replace(STAGE, epochs=1, clip_norm=0.5), replace(STAGE, epochs=2, train_only=("head",), clip_norm=0.5))
+DROPOUT = Choice.of("timm", arch="resnet10t", stem="cifar", drop_rate=0.5, drop_path=0.2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": recipe(stages=STAGES)},
+        {"train": recipe(stages=(replace(STAGE, epochs=3),), choose="best")},
+        {"train": recipe(stages=(replace(STAGE, epochs=3, optimizer=Choice("adamw")),)), "model": DROPOUT},
+    ],
+    ids=["stages with clipping", "choose best", "dropout and stochastic depth"],
+)
+def test_stages_dropout_and_the_best_checkpoint_resume_to_the_same_bits(tmp_path: Path, changes: dict[str, Any]):
+    one = trial(dataset=Choice.of("digits", val=0.7), **changes)
+    whole, _ = run(tmp_path / "whole", one)
+    assert whole.status == "ok", whole.reason
+
+    def stop(epoch: int, values: object) -> None:
+        if epoch < 3:
+            raise Stopped
+
+    for _ in range(2):
+        sink = Store(tmp_path / "cut").sink(one, stop, lambda done, total, loss: None)
+        with pytest.raises(Stopped):
+            run_trial(one, registry(), sink, Run(tmp_path / "data", "cpu", 1))
+    resumed, epochs = run(tmp_path / "cut", one)
+    assert len(epochs) == 1
+    assert resumed.metrics == whole.metrics
+    assert resumed.chosen_epoch == whole.chosen_epoch
+    before, after = final_weights(tmp_path / "whole", one), final_weights(tmp_path / "cut", one)
+    assert all(torch.equal(before[k], after[k]) for k in before)
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
@@ -114,6 +153,31 @@ def test_divergence_ends_the_trial_as_failed_with_epoch_and_update(tmp_path: Pat
     assert record.status == "failed"
     assert record.reason.startswith("diverged in epoch 1 at update ")
     assert "lower the learning rate" in record.reason
+
+
+def test_an_update_that_breaks_the_weights_is_divergence_even_if_no_loss_saw_it(tmp_path: Path):
+    wild = replace(STAGE, epochs=1, optimizer=Choice.of("sgd", lr=1e38), schedule=Choice("constant"))
+    one = trial(dataset=Choice.of("digits", val=0.1), train=recipe(stages=(wild,), batch_size=2000))
+    record, _ = run(tmp_path, one)
+    assert record.status == "failed"
+    assert "diverged in epoch 1 at its last update" in record.reason
+    assert record.metrics == {}
+
+
+def test_top1_agrees_with_the_confusion_matrix_also_after_bf16_training(tmp_path: Path):
+    one = trial(train=recipe(precision="bf16"))
+    record, _ = run(tmp_path, one)
+    items = Store(tmp_path).items(one.id)
+    assert items is not None
+    assert record.metrics["top1"] == float((items.values["predicted"] == items.values["target"]).mean())
+
+
+def test_a_component_that_exits_is_a_failed_trial(tmp_path: Path):
+    known = registry()
+    known.add("loss", "leaving", "engine.buggy:Leaving")
+    record, _ = run(tmp_path, trial(loss=(Term(Choice("leaving"), 1.0, "leaving"),)), known)
+    assert record.status == "failed"
+    assert record.reason == "SystemExit: 0"
 
 
 def test_a_bug_in_a_component_becomes_a_failed_record_with_its_traceback(tmp_path: Path):

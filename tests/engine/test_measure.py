@@ -45,7 +45,7 @@ def test_latency_is_measured_in_turn_and_orders_a_small_and_a_large_model():
         def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
             return self.layers(batch["inputs"])
 
-    found = measure.latency({"small": Heads(4), "large": Heads(4096)}, CIFAR, "cpu", rounds=8)
+    found = measure.latency({"small": (Heads(4), CIFAR), "large": (Heads(4096), CIFAR)}, "cpu", rounds=8)
     assert found["small"]["median_ms"] < found["large"]["median_ms"]
     assert found["small"]["low_ms"] <= found["small"]["median_ms"] <= found["small"]["high_ms"]
     assert found["small"]["rounds"] == 8

@@ -150,6 +150,33 @@ def test_a_trial_that_another_process_trains_is_waited_for_and_not_trained_twice
     assert heard.events == ["end 0"]
 
 
+def test_a_good_record_of_another_process_is_never_taken_away(tmp_path: Path):
+    one, store, heard = short(0), Store(tmp_path), Heard()
+    done = Record(one.id, "ok", one, metrics={"top1": 0.5})
+    store.write_record(done)
+    local.run([one], store, registry(), settings(tmp_path, 1, retry_failed=True), heard)
+    assert store.record(one.id) == done
+    assert heard.events == ["end 0"]
+
+
+def test_a_failed_record_stays_until_the_trial_has_run_again(tmp_path: Path):
+    one, store = short(0), Store(tmp_path)
+    store.write_record(Record(one.id, "failed", one, reason="earlier"))
+
+    class Looking(Heard):
+        def epoch(self, trial: Trial, epoch: int, values: Mapping[str, float]) -> None:
+            record = store.record(one.id)
+            assert record is not None
+            self.events.append(record.reason)
+
+    heard = Looking()
+    local.run([one], store, registry(), settings(tmp_path, 1, retry_failed=True), heard)
+    assert "earlier" in heard.events
+    record = store.record(one.id)
+    assert record is not None
+    assert record.status == "ok"
+
+
 def test_what_a_component_prints_does_not_break_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "sitecustomize.py").write_text("import builtins\nprint('noise on standard output')\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -54,3 +54,14 @@ def test_another_content_under_the_same_name_is_another_training(tmp_path: Path,
 def test_a_missing_file_is_a_mistake_of_the_grid(tmp_path: Path, module: None):
     with pytest.raises(GridError, match=r"model\.weights: model with_file weights: there is no file 'gone\.th'"):
         trial_id(tmp_path, "gone.th")
+
+
+@pytest.mark.parametrize(("written", "digit"), [("94", 0), ("94.1", -1), ("94.10", -2), ("25_600", 0)])
+def test_a_claim_keeps_the_last_digit_as_it_was_written(tmp_path: Path, written: str, digit: int):
+    text = (
+        "study: s\ndataset: digits\nmodel: resnet20\ntrain: {epochs: 1}\n"
+        f"claims: [{{metric: top1, where: {{attention: none}}, reported: {written}, source: a}}]\n"
+    )
+    (tmp_path / "grid.yaml").write_text(text)
+    (claim,) = load(tmp_path / "grid.yaml", registry(), Context(tmp_path, "fp32", 1)).claims
+    assert claim.last_digit == digit

@@ -15,6 +15,7 @@ FLOORS = {
     "errors": 0,
     "contracts": 1,
     "hookspecs": 1,
+    "plain": 1,
     "trial": 1,
     "registry": 1,
     "sources": 1,
@@ -46,9 +47,10 @@ ALLOWED = {
     "errors": set(),
     "contracts": {"errors"},
     "hookspecs": {"contracts", "registry", "trial"},
-    "trial": {"errors"},
+    "plain": set(),
+    "trial": {"errors", "plain"},
     "registry": {"errors"},
-    "sources": set(),
+    "sources": {"errors"},
     "discovery": {"hookspecs", "registry", "errors"},
     "grid": {"trial", "registry", "sources", "errors", "contracts", "data"},
     "arrays": {"contracts", "errors"},
@@ -65,7 +67,19 @@ ALLOWED = {
 }
 """Where a room's list is shorter than "everything below its floor"."""
 
-NO_TORCH = {"errors", "contracts", "hookspecs", "trial", "registry", "sources", "discovery", "grid", "arrays", "store"}
+NO_TORCH = {
+    "plain",
+    "errors",
+    "contracts",
+    "hookspecs",
+    "trial",
+    "registry",
+    "sources",
+    "discovery",
+    "grid",
+    "arrays",
+    "store",
+}
 NO_TORCH |= {"environment", "data", "stats", "claims", "planning", "executors", "report", "api", "cli", "trackers"}
 
 
