@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -51,8 +52,16 @@ def autocast(device: str, precision: str) -> AbstractContextManager[Any]:
 
 
 def summarised(parts: Parts, items: Items) -> dict[str, float]:
-    """The task's numbers as plain floats, whatever kind of number it returned: they go into checkpoints and records."""
-    return {name: float(value) for name, value in parts.task.summarise(items).items()}
+    """The task's numbers as plain floats, whatever kind of number it returned: they go into checkpoints and records.
+
+    Raises Diverged if one is not finite: the weights may be so large that only their outputs are no numbers.
+    """
+    found = {name: float(value) for name, value in parts.task.summarise(items).items()}
+    for name, value in found.items():
+        if not math.isfinite(value):
+            hint = "lower the learning rate, warm up, or clip gradients"
+            raise Diverged(f"diverged: '{name}' is {value} when the model is evaluated", hint)
+    return found
 
 
 def check_finite(model: nn.Module, epoch: int) -> None:

@@ -16,6 +16,8 @@ from engine.trials import CONFIG, STAGE, recipe, registry, run, trial
 
 from harness.assembly import assemble, build_model
 from harness.engine import Run, run_trial
+from harness.errors import Diverged
+from harness.evaluation import check_finite
 from harness.store import Store
 from harness.trial import Choice, Term, Trial
 
@@ -107,7 +109,7 @@ def test_a_trial_killed_in_the_middle_of_an_epoch_resumes_to_the_same_bits(tmp_p
 def test_a_resumed_trial_keeps_the_number_of_threads_it_began_with(tmp_path: Path):
     one = trial()
     run(tmp_path, one)
-    Store(tmp_path).forget(one.id)
+    (tmp_path / "trials" / one.id / "record.json").unlink()
     state = torch.load(tmp_path / "trials" / one.id / "last.pt", weights_only=True)
     torch.save({**state, "threads": 2}, tmp_path / "trials" / one.id / "last.pt")
     again, epochs = run(tmp_path, one)
@@ -160,8 +162,17 @@ def test_an_update_that_breaks_the_weights_is_divergence_even_if_no_loss_saw_it(
     one = trial(dataset=Choice.of("digits", val=0.1), train=recipe(stages=(wild,), batch_size=2000))
     record, _ = run(tmp_path, one)
     assert record.status == "failed"
-    assert "diverged in epoch 1 at its last update" in record.reason
+    assert record.reason.startswith("diverged: 'cross_entropy' is nan when the model is evaluated")
     assert record.metrics == {}
+
+
+def test_a_weight_that_is_not_finite_is_divergence_in_that_epoch():
+    model = torch.nn.Linear(2, 2)
+    check_finite(model, 0)
+    with torch.no_grad():
+        model.bias[1] = float("inf")
+    with pytest.raises(Diverged, match="diverged in epoch 4 at its last update: 'bias' is not finite"):
+        check_finite(model, 3)
 
 
 def test_top1_agrees_with_the_confusion_matrix_also_after_bf16_training(tmp_path: Path):
