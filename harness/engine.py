@@ -102,7 +102,9 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
         raise ConfigError("the checkpoint to be tested has vanished", hint="is another process using this store?")
     parts.model.load_state_dict(chosen["model"])
     items = evaluate(parts, loaders["test"])
-    validation = evaluate(parts, loaders["val"]) if len(loaders["val"].split) else None
+    # The chosen weights were judged on the validation split when their epoch ended.
+    epoch = outcome.curve[int(chosen["epoch"]) - 1]
+    validation = {name.removeprefix("val/"): value for name, value in epoch.items() if name.startswith("val/")}
     floors = parts.task.floors(loaders["test"].split)
     figures: Sequence[Figure] = parts.task.figures(items)
     sink.finish(items, figures)
@@ -111,7 +113,7 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     return dataclasses.replace(
         record,
         metrics=summarised(parts, items),
-        validation=summarised(parts, validation) if validation else {},
+        validation=validation,
         floors={name: summarised(parts, floor) for name, floor in floors.items()},
         curve=outcome.curve,
         stages=outcome.stages,
