@@ -42,7 +42,7 @@ def test_the_published_resnet20_scores_its_published_accuracy(root: Path):
         train=recipe(batch_size=500),
     )
     parts = assemble(config, registry(), root)
-    items = evaluate(parts, Loader(parts.dataset.split("test"), "cpu", 500, 0), "fp32")
+    items = evaluate(parts, Loader(parts.dataset.split("test"), "cpu", 500, 0))
     assert len(items.ids) == 10_000
     assert parts.task.summarise(items)["top1"] == pytest.approx(0.9173, abs=1e-9)
     assert any("resnet20-12fca82f.th" in note for note in parts.notes)

@@ -77,7 +77,11 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "7: attention.name: unknown attention 'sse'",
         "did you mean 'se'?",
     ),
-    "a name of another kind": (HEAD + "attention: crop\n", "5: attention: unknown attention 'crop'", "'crop' is a"),
+    "a name of another kind": (
+        HEAD + "attention: crop\n",
+        "5: attention: unknown attention 'crop'",
+        "'crop' is of kind augment",
+    ),
     "an unknown task": (HEAD + "task: clasification\n", "5: task: unknown task", "did you mean 'classification'?"),
     "an unknown model": (HEAD.replace("net", "nett"), "3: model: unknown model 'nett'", "did you mean 'net'?"),
     "an unknown dataset": (HEAD.replace("toy", "toi"), "2: dataset: unknown dataset 'toi'", "did you mean 'toy'?"),
