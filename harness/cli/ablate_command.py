@@ -24,7 +24,11 @@ def _workers(context: click.Context, parameter: click.Parameter, value: str) -> 
     raise click.BadParameter(f"'{value}' is neither a positive number nor 'auto'")
 
 
-@click.command("ablate", epilog="Example: harness ablate --grid ablations.yaml --set seeds=5")
+@click.command(
+    "ablate",
+    short_help="Train what is missing of a grid; write the comparison.",
+    epilog="Example: harness ablate --grid ablations.yaml --set seeds=5",
+)
 @click.option("--grid", type=click.Path(path_type=Path), required=True, help="The study, as YAML.")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
 @click.option(
@@ -92,6 +96,7 @@ def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plu
         where = ", ".join(machine.devices)
         threads = plural(machine.threads, "thread")
         click.echo(f"training {pending} on {where}: {machine.workers} at a time, {threads} each")
+    _warn_of_another_shape(plan, store)
     with view(plan) as listener:
         result = api.execute(plan, machine, store, reports, plugins, listener, fail_fast)
     summary(result)
@@ -100,6 +105,14 @@ def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plu
         click.echo(f"{failed} of {total} trials failed; see the report, or run again with --retry-failed", err=True)
     click.echo(f"report: {result.report}")
     return EXIT_FAILED if failed else 0
+
+
+def _warn_of_another_shape(plan: Plan, store: Store) -> None:
+    """A study that was asked for in another form gets a new report under the old name."""
+    name = plan.study.name
+    if name in store.studies() and {t.id for t in store.study(name).trials()} - {t.id for t in plan.study.trials()}:
+        click.echo(f"note: '{name}' was last asked for with other trials; its report will be replaced")
+        click.echo(" hint: give another `study:` (or --set study=NAME) to keep both; no trial is lost")
 
 
 def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
@@ -127,8 +140,12 @@ def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
     plain_table(("row", "trials", "training of one, estimated"), rows)
     for skipped in plan.study.skipped:
         click.echo(f"left out: {skipped.label}: {skipped.reason}")
+    if not pending:
+        click.echo("nothing to train; without --dry-run the report is written again")
+        return
     estimated = duration(total / machine.workers)
     click.echo(
         f"{plural(len(pending), 'trial')} to train, about {estimated} with {machine.workers} at a time "
-        f"on {', '.join(machine.devices)} (training alone; measured just now)"
+        f"on {', '.join(machine.devices)}"
     )
+    click.echo("training alone, measured just now; starting up, testing and the report come on top")

@@ -11,7 +11,7 @@ import click
 from . import EXIT_USER
 
 
-@click.group("data", epilog="Example: harness data fetch cifar10")
+@click.group("data", short_help="Fetch, verify and list data.", epilog="Example: harness data fetch cifar10")
 def command() -> None:
     """Fetch, verify and list the files of datasets (below HARNESS_DATA, else the platform's cache folder)."""
 
@@ -61,6 +61,10 @@ def fetch(context: click.Context, names: tuple[str, ...]) -> int:
 
     targets, root = _targets(context, names)
     for name, target in targets:
-        for path in data.fetch(target, root):
-            click.echo(f"{name}: {path}")
+        before = data.status(target, root).state
+        paths = data.fetch(target, root)
+        if not paths:
+            click.echo(f"{name}: comes with an installed library; nothing to fetch")
+        for path in paths:
+            click.echo(f"{name}: {path}{' (was there already)' if before == 'ready' else ''}")
     return 0

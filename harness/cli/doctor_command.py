@@ -10,7 +10,7 @@ import click
 from . import EXIT_USER
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Show versions, devices and plugins.")
 @click.pass_context
 def command(context: click.Context) -> int:
     """Show versions, devices, plugins and the data folder. Exits with 2 if a plugin is broken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command("list", epilog="Example: harness list attention")
+@click.command("list", short_help="List what a grid can name.", epilog="Example: harness list attention")
 @click.argument("kind", required=False)
 @click.pass_context
 def command(context: click.Context, kind: str | None) -> int:

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 
-@click.command("report", epilog="Example: harness report digits-attention")
+@click.command(
+    "report", short_help="Write a report again from the store.", epilog="Example: harness report digits-attention"
+)
 @click.argument("study")
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
 @click.option(

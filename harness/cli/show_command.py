@@ -19,7 +19,7 @@ CONTRACTS = {
 }
 
 
-@click.command("show", epilog="Example: harness show attention se")
+@click.command("show", short_help="Show one component with its options.", epilog="Example: harness show attention se")
 @click.argument("kind")
 @click.argument("name")
 @click.pass_context

@@ -13,6 +13,7 @@ from PIL import Image
 
 import harness
 from harness import discovery, hookimpl
+from harness.api import Machine, measure_latency
 from harness.errors import GridError, StoreError
 from harness.planning import cause, make
 from harness.store import Store
@@ -112,6 +113,15 @@ def test_rows_with_different_inputs_are_timed_each_with_its_own(tmp_path: Path):
     result = harness.ablate(grid, runs=tmp_path / "r", reports=tmp_path / "p", workers=1)
     assert not result.failed, result.failed[0].reason
     assert (result.table()["latency_ms"] > 0).all()
+
+
+def test_a_latency_that_was_measured_on_a_busy_machine_is_measured_again(result: harness.api.StudyResult):
+    store, machine = Store(runs_of(result)), Machine(("cpu",), 1, 1)
+    calm = store.latency("library")
+    rows = {**calm["rows"], "eca": {**calm["rows"]["eca"], "low_ms": 1.0, "high_ms": 20.0, "rounds": -1}}
+    store.write_latency("library", {**calm, "rows": rows})
+    measure_latency(result.study, store, harness.load_registry(), machine)
+    assert store.latency("library")["rows"]["eca"]["rounds"] == 40
 
 
 def test_a_latency_that_cannot_be_measured_leaves_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -103,6 +103,16 @@ def test_another_study_with_the_same_trials_trains_only_what_is_new(study: Path)
     assert not (study / "runs" / "studies" / "other.json").exists()
 
 
+def test_a_study_asked_for_in_another_form_is_told_that_its_report_goes(tmp_path: Path):
+    write_grid(tmp_path, GRID.replace("[none, se]", "[none]").replace("seeds: 2", "seeds: 1"))
+    assert "note:" not in harness(tmp_path, "ablate", "--grid", "grid.yaml").stdout
+    assert "note:" not in harness(tmp_path, "ablate", "--grid", "grid.yaml", "--set", "seeds=2").stdout
+    other = harness(tmp_path, "ablate", "--grid", "grid.yaml", "--set", "train.batch_size=64")
+    assert "note: 'tiny' was last asked for with other trials; its report will be replaced" in other.stdout
+    idle = harness(tmp_path, "ablate", "--grid", "grid.yaml", "--dry-run")
+    assert "nothing to train" in idle.stdout
+
+
 def test_report_writes_the_same_bytes_again_without_training(study: Path):
     path = study / "reports" / "tiny" / "report.html"
     before = path.read_bytes()
