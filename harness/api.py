@@ -292,12 +292,11 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     from .report import Evidence, Latency
 
     task = _task(study, registry)
-    found = {t.id: store.record(t.id) for t in study.trials()}
     plan = planning.make(study, store)
     latency = store.latency(study.name).get("rows", {})
     return Evidence(
         study=study,
-        records={key: record for key, record in found.items() if record is not None},
+        records=plan.done,
         metrics=tuple(task.metrics),
         select=task.select,
         items=store.items,

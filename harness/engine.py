@@ -208,7 +208,6 @@ class _Progress:
         self.epochs_done = int(state.get("epochs_done", 0))
         self.curve: list[Mapping[str, float]] = list(state.get("curve", ()))
         self.stages: list[Mapping[str, float]] = list(state.get("stages", ()))
-        self.best_epoch = int(state.get("best_epoch", 0))
         self.best_value: float | None = state.get("best_value")
         self._seconds_before = float(state.get("seconds", 0.0))
         self._seconds = self._seconds_before
@@ -224,7 +223,7 @@ class _Progress:
         sign = 1 if metric.better == "higher" else -1
         if self.best_value is not None and sign * value <= sign * self.best_value:
             return False
-        self.best_epoch, self.best_value = epoch + 1, value
+        self.best_value = value
         return True
 
     def plain(self) -> dict[str, Any]:
@@ -232,7 +231,6 @@ class _Progress:
             "epochs_done": self.epochs_done,
             "curve": self.curve,
             "stages": self.stages,
-            "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "seconds": self._seconds,
         }

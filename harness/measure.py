@@ -19,7 +19,6 @@ LATENCY = (
     "median and quartiles of one forward pass in fp32, eager, evaluation mode, zeros as input, all CPU cores; "
     "all arms measured in turn"
 )
-MACS = "multiply-accumulates of convolutions and matrix products in one forward pass of one item"
 
 
 def parameters(model: nn.Module) -> dict[str, float]:
