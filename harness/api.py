@@ -18,8 +18,9 @@ from .executors import Listener, Settings, local
 from .grid import Context, load
 from .planning import Plan
 from .registry import Registry, suggest
+from .restore import from_plain
 from .store import Store, make_folder
-from .trial import Record, Study, Trial, Value, from_plain
+from .trial import Record, Study, Trial, Value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +133,10 @@ def _check_metrics(study: Study, registry: Registry, file: str) -> None:
                     f"{place}: claims[{i}].metric: unknown metric '{claim.metric}'", suggest(claim.metric, known)
                 )
             )
+    names = [m.name for m in task.metrics]
+    for name, _ in study.reach:
+        if name not in names:
+            mistakes.append(ConfigError(f"{file}: reach: unknown metric '{name}'", suggest(name, names)))
     if mistakes:
         raise GridError(mistakes)
 
@@ -303,6 +308,8 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         figures=store.figures,
         latency={key: from_plain(Latency, plain, "latency") for key, plain in latency.items()},
         identities=task.identities,
+        remarks=task.remarks,
+        resample=task.resample,
         defaults=_defaults(registry),
         stale=plan.stale,
     )

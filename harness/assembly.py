@@ -48,6 +48,14 @@ class Parts:
     losses: tuple[WeightedLoss, ...]
     prepare: Pipeline
     notes: tuple[str, ...]
+    marks: tuple[str, ...] = ()
+
+    def to(self, device: str) -> None:
+        """Move what has weights: the model, and losses that compare features."""
+        self.model.to(device)
+        for term in self.losses:
+            if isinstance(term.loss, nn.Module):
+                term.loss.to(device)
 
     @property
     def contract(self) -> Model:
@@ -90,8 +98,12 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
         key = choice.name if counts[choice.name] == 1 else f"{choice.name}_{counts[choice.name]}"
         augments.append((key, registry.build("augment", choice.name, **choice.keywords())))
     prepare = Pipeline(io.inputs, augments, config.seed, config.train.channels_last)
-    notes = (*info.notes, *getattr(model, "notes", ()))
-    return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes)
+    if not losses:
+        raise ConfigError("a trial needs at least one loss")
+    speakers = (model, *(term.loss for term in losses))
+    notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())))
+    marks = tuple(dict.fromkeys(mark for s in speakers for mark in getattr(s, "marks", ())))
+    return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks)
 
 
 def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...]]:
@@ -159,14 +171,6 @@ def set_training(model: nn.Module, stage: Stage) -> None:
                 module.eval()
 
 
-def total_loss(parts: Parts, output: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """The weighted sum, and each term unweighted."""
-    terms = []
-    total: Tensor | None = None
-    for term in parts.losses:
-        value = term.loss(*parts.task.pair(output, batch, term.loss.expects))
-        terms.append(value.detach())
-        total = term.coefficient * value if total is None else total + term.coefficient * value
-    if total is None:
-        raise ConfigError("a trial needs at least one loss")
-    return total, terms
+def loss_terms(parts: Parts, output: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> list[Tensor]:
+    """Each term of the sum, without its coefficient."""
+    return [term.loss(*parts.task.pair(output, batch, term.loss.expects)) for term in parts.losses]

@@ -57,7 +57,10 @@ class DatasetInfo:
 
 
 class Split(Protocol):
-    """One part of a dataset."""
+    """One part of a dataset.
+
+    A split whose items are made up, not stored, has a method `generate` beside (see `Generates`).
+    """
 
     ids: Sequence[str]
     lengths: Sequence[int] | None
@@ -70,11 +73,23 @@ class Split(Protocol):
         ...
 
     def resident(self) -> Arrays | None:
-        """Fixed-size arrays of all items (memory-mapped), to be held on the device; None where items are drawn."""
+        """Fixed-size arrays of all items (memory-mapped), to be held on the device; None where items are drawn.
+
+        For a split that has `generate`: the arrays that it makes batches of, whatever their length.
+        """
         ...
 
     def extras(self, i: int) -> Arrays:
         """What evaluation alone may see of item i (annotators [A, T], change points)."""
+        ...
+
+
+@runtime_checkable
+class Generates(Protocol):
+    """A split that makes its batches on the device, out of the arrays that `resident()` gives."""
+
+    def generate(self, arrays: Mapping[str, Tensor], index: Tensor, draw: int) -> Batch:
+        """The items of `index` [B], on the device of the arrays; pure in (index, draw), whatever the device."""
         ...
 
 
@@ -88,7 +103,8 @@ class Dataset(Protocol):
 class IO:
     """What a model reads and writes; kept in the record, so that a stored model needs no dataset.
 
-    `horizon` > 0: free-running steps. `sees`: output t may depend on inputs up to t + n; None: on all.
+    `horizon` > 0: the model runs free for so many steps behind its input. `sees`: input's name -> n, where output t may
+    depend on entries of that input up to t + n of its axis T; None: on all. The engine audits it (`audits`).
     """
 
     inputs: Mapping[str, Spec]
@@ -131,7 +147,11 @@ class Model(Protocol):
 
 
 class Loss(Protocol):
-    """`expects` says what the task hands over: raw logits, or values in [0, 1]."""
+    """`expects` says what the task hands over: raw logits, or values in [0, 1].
+
+    Optional attributes: `notes`, sentences that every report prints; `marks`, words that every table shows beside the
+    row (for instance that weights are random). A loss that is an `nn.Module` is moved to the trial's device.
+    """
 
     expects: Literal["logits", "unit"]
 
@@ -178,7 +198,12 @@ class Figure:
     """Everything that a picture needs, stored by the trial; the report joins equal keys over arms.
 
     table, heatmap: data = {values [R, C], rows [R] str, columns [C] str}.
-    lines, bars: data = {x [N] (numbers or str), one array [N] a series}.
+    lines, bars: data = {x [N] (numbers or str), one array [N] a series}; `x_label` str [1] names the axis.
+    strip: data = {images uint8 [K, F, H, W] or [K, F, H, W, 3], rows [K] str (items), columns [F] str}; with
+    `reference` of the same shape, drawn once above all rows of a study, and `reference_name` str [1]; `colour` str [1]
+    is "grey" (the default) or "heat" (uint8 as 0 to 1 on a colour map).
+    animation: data = {images uint8 [K, T, H, W] or [K, T, H, W, 3], rows [K] str, milliseconds int [1] a frame}, with
+    `reference` and `reference_name` as above.
     `compare` asks the report for the difference to the baseline as well.
     """
 
@@ -200,11 +225,17 @@ class Task(Protocol):
 
     def io(self, info: DatasetInfo) -> IO: ...
 
+    def present(self, batch: Batch) -> Batch:
+        """What of a prepared batch the model is shown: never a target."""
+        ...
+
     def pair(self, output: Output, batch: Batch, expects: str) -> tuple[Tensor, Tensor, Tensor | None]:
         """(output, target, mask) in the form that a loss with this `expects` reads."""
         ...
 
-    def measure(self, output: Output, batch: Batch, extras: Sequence[Arrays]) -> Items: ...
+    def measure(self, output: Output, batch: Batch, extras: Sequence[Arrays]) -> Items:
+        """Results an item. `values[name]` of a metric's name, if there is one, has that metric's mean as its mean."""
+        ...
 
     def summarise(self, items: Items) -> Mapping[str, float]: ...
 
@@ -216,6 +247,10 @@ class Task(Protocol):
 
     def identities(self, numbers: Mapping[str, float]) -> Sequence[str]:
         """Sentences about numbers of one row that cannot all be true."""
+        ...
+
+    def remarks(self, numbers: Mapping[str, float]) -> Sequence[str]:
+        """Sentences about numbers of one row that can all be true, but only in a way that a reader should know."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import environment, measure
-from .assembly import Parts, assemble, begin_stage, check_splits, set_training, total_loss
+from . import audits, environment, measure
+from .assembly import Parts, assemble, begin_stage, check_splits, loss_terms, set_training
 from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
 from .evaluation import autocast, check_finite, evaluate, summarised
+from .ledger import Ledger
 from .loading import Loader
+from .progress import Clock, Outcome, Progress
 from .registry import Registry
 from .trial import Record, Stage, Trial, to_plain
 
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
 
     from .recipe.schedules import Schedule
-
-PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,6 @@ class Learning:
 
     optimizer: torch.optim.Optimizer
     schedule: Schedule
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What training hands on: the curve, and one mapping a stage."""
-
-    curve: tuple[Mapping[str, float], ...]
-    stages: tuple[Mapping[str, float], ...]
-    seconds: float
 
 
 def run_trial(trial: Trial, registry: Registry, sink: Sink, run: Run) -> Record:
@@ -91,9 +83,11 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     memory.start()
     parts = assemble(config, registry, run.data_root)
     cost = measure.parameters(parts.model) | {"macs": measure.macs(parts.model, parts.io, "cpu")}
-    parts.model.to(run.device)
+    parts.to(run.device)
     loaders = {name: _loader(parts, record.trial, name, run) for name in ("train", "val", "test")}
     check_splits(config, {name: len(loader.split) for name, loader in loaders.items()})
+
+    audit = audits.leaks(parts.model, parts.io, run.device, training=True, fresh=True)
 
     outcome = train(record.trial, parts, registry, loaders, sink, run, resumed)
 
@@ -101,6 +95,10 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     if chosen is None:
         raise ConfigError("the checkpoint to be tested has vanished", hint="is another process using this store?")
     parts.model.load_state_dict(chosen["model"])
+    if audit is not None and audit.outcome == "passed":
+        # Training can open a path that the first weights kept shut.
+        trained = audits.leaks(parts.model, parts.io, run.device)
+        audit = trained if trained is not None and trained.outcome != "passed" else audit
     items = evaluate(parts, loaders["test"])
     # The chosen weights were judged on the validation split when their epoch ended.
     epoch = outcome.curve[int(chosen["epoch"]) - 1]
@@ -124,6 +122,8 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
         sizes={name: len(loader.split) for name, loader in loaders.items()},
         classes=parts.info.classes,
         notes=parts.notes,
+        marks=parts.marks,
+        audits=() if audit is None else (audit,),
         providers=_providers(record.trial, registry),
         io=to_plain(parts.io),
     )
@@ -145,10 +145,17 @@ def train(
     ends with the same bits.
     """
     recipe, model, loader = trial.config.train, parts.model, loaders["train"]
-    state = _Progress(resumed)
+    state = Progress(resumed)
+    selects = next(m for m in parts.task.metrics if m.name == parts.task.select)
     ema = _ema(model, recipe.ema, resumed)
-    forward = torch.compile(model) if recipe.compile else model
-    started, clock = time.perf_counter(), _Clock()
+    ledger = Ledger(
+        [t.key for t in parts.losses],
+        [t.coefficient for t in parts.losses],
+        recipe.balance == "gradient_norm",
+        loader.steps,
+    )
+    forward = _compiled(model, ledger) if recipe.compile else model
+    started, clock = time.perf_counter(), Clock()
     learning: Learning | None = None
     if resumed:
         model.load_state_dict(resumed["live"])
@@ -164,25 +171,29 @@ def train(
                 state.stages.append({"epochs": stage.epochs, **measure.parameters(model)})
         environment.seed_all(environment.derive(trial.config.seed, "epoch", epoch))
         set_training(model, stage)
+        ledger.begin_epoch()
         losses: list[Tensor] = []
         epoch_started = time.perf_counter()
         for step, raw in enumerate(loader.training(epoch)):
             learning.schedule.step_update((epoch - first) * loader.steps + step)
             batch = parts.prepare(raw, epoch)
             with autocast(run.device, recipe.precision):
-                output = forward(batch)
-            loss, terms = total_loss(parts, output, batch)
+                output = forward(parts.task.present(batch))
+            terms = loss_terms(parts, output, batch)
+            ledger.observe(step, terms, model)
+            loss = ledger.total(terms)
             learning.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
+            norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
             if stage.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), stage.clip_norm)
+                nn.utils.clip_grads_with_norm_(model.parameters(), stage.clip_norm, norm)
             learning.optimizer.step()
             if ema is not None:
                 ema.update(model)
-            losses.append(torch.stack([loss.detach(), *terms]))
+            losses.append(torch.stack([v.detach().to(loss.dtype) for v in (loss, norm, *terms)]))
             if clock.due():
                 sink.progress(epoch * loader.steps + step + 1, recipe.epochs * loader.steps, float(loss.detach()))
-        values = _train_values(parts, losses, epoch)
+        values = _train_values(parts, losses, epoch, stage) | ledger.values()
         tested = ema.module if ema is not None else model
         check_finite(tested, epoch)
         if len(loaders["val"].split):
@@ -192,64 +203,12 @@ def train(
             "lr": float(learning.optimizer.param_groups[0]["lr"]),
             "seconds": time.perf_counter() - epoch_started,
         }
-        best = state.finish_epoch(epoch, values, parts, recipe.choose, time.perf_counter() - started)
+        best = state.finish_epoch(epoch, values, selects, recipe.choose, time.perf_counter() - started)
         kept = {"model": tested.state_dict(), "epoch": epoch + 1}
         live = {"live": model.state_dict(), "optimizer": learning.optimizer.state_dict(), "threads": run.threads}
         sink.checkpoint({**kept, **live, **state.plain()}, kept if best else None)
         sink.epoch(epoch + 1, values)
     return state.outcome(time.perf_counter() - started)
-
-
-class _Progress:
-    """What accumulates over epochs, and goes into every checkpoint as plain numbers."""
-
-    def __init__(self, resumed: Mapping[str, Any] | None) -> None:
-        state = resumed or {}
-        self.epochs_done = int(state.get("epochs_done", 0))
-        self.curve: list[Mapping[str, float]] = list(state.get("curve", ()))
-        self.stages: list[Mapping[str, float]] = list(state.get("stages", ()))
-        self.best_value: float | None = state.get("best_value")
-        self._seconds_before = float(state.get("seconds", 0.0))
-        self._seconds = self._seconds_before
-
-    def finish_epoch(self, epoch: int, values: Mapping[str, float], parts: Parts, choose: str, seconds: float) -> bool:
-        """Note an epoch; True if it is the best so far and the best is what will be tested."""
-        self.epochs_done, self._seconds = epoch + 1, self._seconds_before + seconds
-        self.curve.append(dict(values))
-        if choose != "best":
-            return False
-        metric = next(m for m in parts.task.metrics if m.name == parts.task.select)
-        value = values[f"val/{metric.name}"]
-        sign = 1 if metric.better == "higher" else -1
-        if self.best_value is not None and sign * value <= sign * self.best_value:
-            return False
-        self.best_value = value
-        return True
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            "epochs_done": self.epochs_done,
-            "curve": self.curve,
-            "stages": self.stages,
-            "best_value": self.best_value,
-            "seconds": self._seconds,
-        }
-
-    def outcome(self, seconds: float) -> Outcome:
-        return Outcome(tuple(self.curve), tuple(self.stages), self._seconds_before + seconds)
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def due(self) -> bool:
-        """Reading a loss waits for the GPU, so progress is told a few times a second at most."""
-        now = time.monotonic()
-        if now - self._last < PROGRESS_SECONDS:
-            return False
-        self._last = now
-        return True
 
 
 def _loader(parts: Parts, trial: Trial, name: Any, run: Run) -> Loader:
@@ -277,20 +236,33 @@ def _ema(model: nn.Module, decay: float | None, resumed: Mapping[str, Any] | Non
     return ema
 
 
-def _train_values(parts: Parts, losses: Sequence[Tensor], epoch: int) -> dict[str, float]:
-    """Means over the epoch. Raises Diverged at the first update whose loss was not finite."""
+def _train_values(parts: Parts, losses: Sequence[Tensor], epoch: int, stage: Stage) -> dict[str, float]:
+    """Means over the epoch. Raises Diverged at the first update whose loss or gradient was not finite."""
     history = torch.stack(list(losses)).double().cpu()
     bad = (~torch.isfinite(history).all(dim=1)).nonzero()
     if len(bad):
         step = int(bad[0]) + 1
+        loss, norm = (float(v) for v in history[step - 1, :2])
+        what = f"the loss is {loss}" if not math.isfinite(loss) or math.isfinite(norm) else f"the gradient is {norm}"
         raise Diverged(
-            f"diverged in epoch {epoch + 1} at update {step} of {len(history)}: "
-            f"the loss is {float(history[step - 1, 0])}",
+            f"diverged in epoch {epoch + 1} at update {step} of {len(history)}: {what}",
             hint="lower the learning rate, warm up, or clip gradients",
         )
     means = history.mean(dim=0).tolist()
-    keys = ["train/loss", *(f"train/{term.key}" for term in parts.losses)]
-    return dict(zip(keys, means, strict=True))
+    keys = ["train/loss", "grad/norm", *(f"train/{term.key}" for term in parts.losses)]
+    values = dict(zip(keys, means, strict=True))
+    if stage.clip_norm is not None:
+        values["grad/clipped"] = float(history[:, 1].clamp(max=stage.clip_norm).mean())
+    return values
+
+
+def _compiled(model: nn.Module, ledger: Ledger) -> Any:
+    if ledger.active:
+        import torch._functorch.config as functorch
+
+        # Taking gradients term by term keeps the graph, which a compiled one refuses while it gives its buffers away.
+        functorch.donated_buffer = False
+    return torch.compile(model)
 
 
 def _chosen_by(parts: Parts, choose: str, epoch: int, validation: int) -> str:

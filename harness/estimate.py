@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from . import environment
-from .assembly import assemble, begin_stage, set_training, total_loss
+from .assembly import assemble, begin_stage, loss_terms, set_training
 from .evaluation import autocast
+from .ledger import Ledger
 from .loading import Loader
 from .registry import Registry
 from .trial import Trial
@@ -36,11 +37,12 @@ def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, thr
     config = trial.config
     with environment.pinned(threads, config.train.deterministic):
         parts = assemble(config, registry, data_root)
-        parts.model.to(device)
+        parts.to(device)
         loader = Loader(parts.dataset.split("train", config.fold), device, config.train.batch_size, config.seed)
         stage = config.train.stages[-1]
         optimizer, _ = begin_stage(parts, registry, stage, loader.steps)
         set_training(parts.model, stage)
+        ledger = Ledger([t.key for t in parts.losses], [t.coefficient for t in parts.losses], False, loader.steps)
         times = []
         started = time.perf_counter()
         for step, raw in enumerate(loader.training(0)):
@@ -48,8 +50,8 @@ def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, thr
                 break
             batch = parts.prepare(raw, 0)
             with autocast(device, config.train.precision):
-                output = parts.model(batch)
-            loss, _ = total_loss(parts, output, batch)
+                output = parts.model(parts.task.present(batch))
+            loss = ledger.total(loss_terms(parts, output, batch))
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()

@@ -29,7 +29,7 @@ def evaluate(parts: Parts, loader: Loader, model: nn.Module | None = None) -> It
     with torch.inference_mode():
         for raw in loader.evaluation():
             batch = parts.prepare(raw)
-            output = model(batch)
+            output = model(parts.task.present(batch))
             count = len(batch["index"])
             extras = [loader.split.extras(i) for i in range(done, done + count)]
             found.append(parts.task.measure(output, batch, extras))

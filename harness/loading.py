@@ -6,7 +6,7 @@ The order of an epoch is a function of (seed, epoch) alone, so a resumed trial n
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from .contracts import Split
+from .contracts import Generates, Split
 from .environment import derive
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ RESIDENT_SHARE = 0.4
 
 
 class Loader:
-    """Iterates over a split in batches on a device. `draw` is the epoch for data that is generated or augmented."""
+    """Iterates over a split in batches on a device.
+
+    The draw of data that is made up anew is derived from (seed, epoch) in training; it is 0 in evaluation.
+    """
 
     def __init__(self, split: Split, device: str, batch_size: int, seed: int, processes: int = 0) -> None:
         self.split, self.device, self.batch_size = split, torch.device(device), batch_size
@@ -38,7 +41,7 @@ class Loader:
         """A shuffled epoch. A last batch of one item is left out, since batch norm cannot be trained on it."""
         generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
         order = torch.randperm(len(self.split), generator=generator).tolist()
-        return self._batches(self._cut(order, training=True), epoch)
+        return self._batches(self._cut(order, training=True), derive(self._seed, "draw", epoch))
 
     def evaluation(self) -> Iterator[Batch]:
         """Every item once, in the split's order."""
@@ -54,7 +57,7 @@ class Loader:
             # One copy of the order to the device an epoch; one a batch would make a GPU wait for each.
             order = torch.tensor([i for rows in cut for i in rows], device=self.device)
             for index in torch.split(order, [len(rows) for rows in cut]):
-                yield {**{k: v[index] for k, v in self._resident.items()}, "index": index}
+                yield {**self._rows(self._resident, index, draw), "index": index}
             return
         loader = DataLoader(
             _Rows(self.split, cut, draw),
@@ -64,6 +67,11 @@ class Loader:
         )
         for batch in loader:
             yield {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+
+    def _rows(self, arrays: Mapping[str, Tensor], index: Tensor, draw: int) -> Batch:
+        if isinstance(self.split, Generates):
+            return self.split.generate(arrays, index, draw)
+        return {key: array[index] for key, array in arrays.items()}
 
 
 class _Rows(TorchDataset[Any]):

@@ -20,7 +20,8 @@ import filelock
 from . import arrays
 from .contracts import Figure, Items
 from .errors import StoreError
-from .trial import Record, Study, Trial, from_plain, to_plain
+from .restore import from_plain
+from .trial import Record, Study, Trial, to_plain
 
 Epoch = Callable[[int, Mapping[str, float]], None]
 Progress = Callable[[int, int, float], None]

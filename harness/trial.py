@@ -1,26 +1,20 @@
 """Studies, choices, trials, claims and records, and the ids that say when two trials are the same.
 
-Everything is frozen and plain; `to_plain` and `from_plain` carry it through JSON.
+Everything is frozen and plain; `plain` turns it into JSON, and `restore` back.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias
 
-from .errors import StoreError
 from .plain import digest as digest
 from .plain import to_plain as to_plain
 
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Choice | None"
 Status: TypeAlias = Literal["ok", "failed", "skipped"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +92,7 @@ class Recipe:
     deterministic: bool = False
     ema: float | None = None
     choose: Literal["last", "best"] = "last"
+    balance: Literal["none", "gradient_norm"] = "none"
 
     @property
     def epochs(self) -> int:
@@ -138,12 +133,20 @@ class Trial:
 
     @property
     def id(self) -> str:
-        return digest(to_plain(self))[:16]
+        return digest({"config": _identity(self.config), "provenance": to_plain(self.provenance)})[:16]
 
     @property
     def config_id(self) -> str:
         """The hash of the configuration alone: equal where only code or data changed."""
-        return digest(to_plain(self.config))[:16]
+        return digest(_identity(self.config))[:16]
+
+
+def _identity(config: Config) -> Any:
+    """The plain form that is hashed. A key that came later is left out at its default, so that older ids stay."""
+    plain = to_plain(config)
+    if plain["train"]["balance"] == "none":
+        del plain["train"]["balance"]
+    return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,7 @@ class Study:
     skipped: tuple[Skipped, ...] = ()
     claims: tuple[Claim, ...] = ()
     axes: tuple[str, ...] = ()
+    reach: tuple[tuple[str, float], ...] = ()  # metric -> the score whose first epoch the report looks for
     source: str = ""  # the grid's text, as it was read
 
     def trials(self) -> tuple[Trial, ...]:
@@ -211,6 +215,20 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """What a check of the model itself found. A row with a failed audit is never ranked with the others.
+
+    `mark`: a few words for every table (`LEAKS 1 frame`), empty if there is nothing to say. `numbers`: what was seen.
+    """
+
+    name: str
+    outcome: Literal["passed", "failed", "unproven"]
+    sentence: str
+    mark: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The outcome of one trial, as `record.json` keeps it.
 
@@ -218,7 +236,7 @@ class Record:
     validation: the same on the validation split at the chosen epoch. floors: predictor -> metric -> value.
     curve: one mapping an epoch (train/loss, train/<term>, val/<metric>, lr, seconds, …).
     stages: one mapping a stage (epochs, trainable). cost: parameters, attention_parameters, macs, seconds,
-    peak_memory (bytes).
+    peak_memory (bytes). marks: words that every table shows beside the row.
     """
 
     id: str
@@ -238,94 +256,9 @@ class Record:
     sizes: Mapping[str, int] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    audits: tuple[Audit, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     providers: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     io: Mapping[str, Any] = field(default_factory=dict)
-
-
-# ------------------------------------------------------------------------------------------------ from plain forms
-
-
-def from_plain(cls: type[T], plain: Any, where: str = "record") -> T:
-    """The inverse of `to_plain`. Raises StoreError that names the place if the shape is not that of `cls`."""
-    return cast(T, _load(cls, plain, where))
-
-
-@cache
-def _fields(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _load(hint: Any, plain: Any, where: str) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _load_dataclass(hint, plain, where)
-    if hint is Any:
-        return plain
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is tuple:
-        return _load_tuple(arguments, plain, where)
-    if origin in (typing.Union, types.UnionType):
-        return _load_union(arguments, plain, where)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(plain, dict):
-            raise StoreError(f"{where}: expected a mapping, found {type(plain).__name__}")
-        return {k: _load(arguments[1], v, f"{where}.{k}") for k, v in plain.items()}
-    if origin is Literal:
-        if plain not in arguments:
-            raise StoreError(f"{where}: {plain!r} is none of {list(arguments)}")
-        return plain
-    if isinstance(hint, typing.ForwardRef):  # the one inside `Value`, which names itself
-        hint = typing.get_args(typing.get_args(_fields(Choice)["options"])[0])[1]
-        return _load(hint, plain, where)
-    if hint is float and (type(plain) is int or plain in ("nan", "inf", "-inf")):
-        return float(plain)
-    if isinstance(hint, type) and type(plain) is not hint:
-        raise StoreError(f"{where}: expected {hint.__name__}, found {type(plain).__name__}")
-    return plain
-
-
-def _load_dataclass(cls: Any, plain: Any, where: str) -> Any:
-    if not isinstance(plain, dict):
-        raise StoreError(f"{where}: expected a mapping, found {type(plain).__name__}")
-    hints = _fields(cls)
-    unknown = sorted(set(plain) - set(hints))
-    if unknown:
-        raise StoreError(f"{where}: unknown key {unknown[0]!r}", hint="was it written by a newer version?")
-    try:
-        return cls(**{k: _load(hints[k], v, f"{where}.{k}") for k, v in plain.items()})
-    except TypeError as error:
-        raise StoreError(f"{where}: {error}") from error
-
-
-def _load_tuple(arguments: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(plain, list):
-        raise StoreError(f"{where}: expected a list, found {type(plain).__name__}")
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_load(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(plain))
-    if len(arguments) != len(plain):
-        raise StoreError(f"{where}: expected {len(arguments)} values, found {len(plain)}")
-    return tuple(_load(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, plain, strict=True)))
-
-
-def _load_union(arguments: tuple[Any, ...], plain: Any, where: str) -> Any:
-    if plain is None and type(None) in arguments:
-        return None
-    if isinstance(plain, dict):
-        return _load(Choice, plain, where) if Choice in arguments else _first(arguments, plain, where)
-    if isinstance(plain, list):
-        inner = [a for a in arguments if typing.get_origin(a) is tuple]
-        return _load(inner[0], plain, where) if inner else _first(arguments, plain, where)
-    if type(plain) in arguments:
-        return plain
-    return _first(arguments, plain, where)
-
-
-def _first(arguments: tuple[Any, ...], plain: Any, where: str) -> Any:
-    for argument in arguments:
-        if argument is not type(None):
-            try:
-                return _load(argument, plain, where)
-            except StoreError:
-                continue
-    raise StoreError(f"{where}: {plain!r} does not fit")

@@ -40,15 +40,23 @@ class Clashes:
     noted: dict[int, list[str]] = field(default_factory=dict)
 
 
-def find_clashes(claims: Sequence[Claim], metrics: Mapping[str, Metric], identities: Identities, row: Row) -> Clashes:
-    """All contradictions among claims of one publication."""
+def find_clashes(
+    claims: Sequence[Claim],
+    metrics: Mapping[str, Metric],
+    identities: Identities,
+    row: Row,
+    remarks: Identities | None = None,
+) -> Clashes:
+    """All contradictions among claims of one publication, and what their numbers tell together."""
     clashes = Clashes()
     for publication in dict.fromkeys(_publication(c) for c in claims):
         own = {i: c for i, c in enumerate(claims) if _publication(c) == publication and c.metric in metrics}
         absolute = _absolute(own, metrics, row)
         _same_row(absolute, own, metrics, clashes)
         _pairs(absolute, own, metrics, row, clashes)
-        _identities(absolute, own, identities, clashes)
+        _identities(absolute, identities, clashes.impossible, "The numbers claimed for this row cannot all be true: ")
+        if remarks is not None:
+            _identities(absolute, remarks, clashes.noted, "Of the numbers claimed for this row: ")
     return clashes
 
 
@@ -165,19 +173,17 @@ def _from_absolutes(first: tuple[int, Reported], second: tuple[int, Reported], r
     return Bound(low, high, (m, n), f"the numbers claimed for the two rows, {a.text} and {b.text}: they leave {span}")
 
 
-def _identities(absolute: Absolute, own: Mapping[int, Claim], identities: Identities, clashes: Clashes) -> None:
-    """The task's identities over all numbers that are claimed for one row."""
+def _identities(absolute: Absolute, rule: Identities, found: dict[int, list[str]], lead: str) -> None:
+    """The task's sentences over all numbers that are claimed for one row, for each claim that they are about."""
     for row in dict.fromkeys(key[1] for key in absolute):
         numbers = {metric: claimed[0] for (metric, r), claimed in absolute.items() if r == row}
         values = {metric: number.value for metric, (_, number) in numbers.items()}
-        for sentence in identities(values):
+        for sentence in rule(values):
             # A sentence names no metric; those without which it is not said are the ones that it is about.
-            without = {m: identities({k: v for k, v in values.items() if k != m}) for m in values}
+            without = {m: rule({k: v for k, v in values.items() if k != m}) for m in values}
             guilty = [m for m in values if sentence not in without[m]] or list(values)
             for metric in guilty:
-                clashes.impossible.setdefault(numbers[metric][0], []).append(
-                    f"The numbers claimed for this row cannot all be true: {sentence.rstrip('.')}."
-                )
+                found.setdefault(numbers[metric][0], []).append(f"{lead}{sentence.rstrip('.')}.")
 
 
 def row_name(where: Where) -> str:

@@ -52,14 +52,16 @@ def judge(
     metrics: Mapping[str, Metric],
     identities: Identities,
     defaults: Defaults | None = None,
+    remarks: Identities | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge every claim of a study, in order.
 
     records: by trial id. metrics: by name, costs included. identities: the task's; it is given the numbers that one
-    publication claims for one row, in the units of records. defaults: (kind, name) -> options that a grid left out.
+    publication claims for one row, in the units of records; remarks: likewise, for what is possible.
+    defaults: (kind, name) -> options that a grid left out.
     """
     audit = _Audit(study, records, metrics, defaults)
-    clashes = find_clashes(study.claims, metrics, identities, audit.row)
+    clashes = find_clashes(study.claims, metrics, identities, audit.row, remarks)
     judged = []
     for i, claim in enumerate(study.claims):
         judgement = _measured(audit, claim)

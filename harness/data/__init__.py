@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .arrays import StoredArrays, cached_arrays, filled_arrays
 from .catalogue import Checked, Status, fetch, status, verify_all
+from .draws import uniforms
 from .folders import cache_root, data_root, find_file, require
 from .hashes import digest, fingerprint, remembered, verify
 from .remote import Member, RemoteFile, download
@@ -34,6 +35,7 @@ __all__ = [
     "require",
     "status",
     "stratified_holdout",
+    "uniforms",
     "unpack",
     "verify",
     "verify_all",

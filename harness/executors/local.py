@@ -15,8 +15,9 @@ from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 from ..registry import Registry
+from ..restore import from_plain
 from ..store import Store
-from ..trial import Record, Trial, from_plain, to_plain
+from ..trial import Record, Trial, to_plain
 from . import Listener, Settings
 from .worker import MARK
 

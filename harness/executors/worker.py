@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..restore import from_plain
 from ..store import Store
-from ..trial import Trial, from_plain, to_plain
+from ..trial import Trial, to_plain
 
 MARK = "\x1e"
 """Begins every line of the protocol, so that what an interpreter's start-up prints is not taken for one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,10 +59,19 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
     rows.fill(asked)
     rows.choose_baseline(baseline)
     claims = read_claims(root.entries.get("claims"), mistakes)
+    reach = _reach(root.entries.get("reach"), mistakes)
     cells = rows.cells(header.seeds)
     mistakes.check()
     return Study(
-        header.name, header.title, header.design, cells, rows.skipped(), claims, tuple(a.key for a in axes), source
+        header.name,
+        header.title,
+        header.design,
+        cells,
+        rows.skipped(),
+        claims,
+        tuple(a.key for a in axes),
+        reach,
+        source,
     )
 
 
@@ -120,6 +130,22 @@ def _design(root: Node, mistakes: Mistakes) -> str:
         return node.value
     mistakes.add(node, f"unknown design {node.shown()}", suggest(str(node.value), DESIGNS))
     return DESIGNS[0]
+
+
+def _reach(node: Node | None, mistakes: Mistakes) -> tuple[tuple[str, float], ...]:
+    """Metric -> score; whether the task has such metrics is asked when the task is known."""
+    if node is None:
+        return ()
+    if not isinstance(node.value, Mapping):
+        mistakes.add(node, f"{node.shown()}: a mapping of metrics to scores is meant", "for instance {psnr: 20}")
+        return ()
+    found = []
+    for metric, child in node.value.items():
+        if isinstance(child.value, (int, float)) and not isinstance(child.value, bool) and math.isfinite(child.value):
+            found.append((metric, float(child.value)))
+        else:
+            mistakes.add(child, f"{child.shown()}: a score is a number", "in the unit of records: 0.92 for 92 %")
+    return tuple(found)
 
 
 def _seeds(root: Node, mistakes: Mistakes) -> tuple[int, ...]:

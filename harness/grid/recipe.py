@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 STAGE = ("epochs", "optimizer", "lr", "schedule", "clip_norm", "freeze", "train_only", "freeze_bn")
 SWITCHES = ("channels_last", "compile", "deterministic")
-TRAIN = (*(k for k in STAGE if k != "lr"), "batch_size", "precision", *SWITCHES, "ema", "choose", "stages")
+TRAIN = (*(k for k in STAGE if k != "lr"), "batch_size", "precision", *SWITCHES, "ema", "choose", "balance", "stages")
 PER_STAGE = ("epochs", "freeze", "train_only", "freeze_bn")
 INHERITED = ("optimizer", "schedule", "clip_norm")
 MAX_EPOCHS = 1_000_000
@@ -48,6 +48,8 @@ def check(node: Node, parts: Parts) -> Recipe | None:
         settings["ema"] = reader.good(parts.number(fields["ema"], above=0, below=1, name="a decay"))
     if "choose" in fields:
         settings["choose"] = reader.word(fields["choose"], ("last", "best"))
+    if "balance" in fields:
+        settings["balance"] = reader.word(fields["balance"], ("none", "gradient_norm"))
     settings["precision"] = parts.context.precision
     if "precision" in fields and fields["precision"].value != "auto":
         settings["precision"] = reader.word(fields["precision"], ("auto", "fp32", "bf16"))

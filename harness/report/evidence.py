@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..contracts import Figure, Items, Metric
 from ..trial import Record, Study, Value
@@ -42,3 +43,5 @@ class Evidence:
     identities: Callable[[Mapping[str, float]], Sequence[str]]
     defaults: Callable[[str, str], Mapping[str, Value]]
     stale: Mapping[str, str] = field(default_factory=dict)
+    resample: Literal["item", "item+seed"] = "item"
+    remarks: Callable[[Mapping[str, float]], Sequence[str]] | None = None

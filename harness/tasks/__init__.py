@@ -19,3 +19,10 @@ def harness_register(registry: Registry) -> None:
         summary="one label an image: top-1, top-5, cross-entropy, calibration, per-class report",
         source="calibration: Guo et al. 2017, arXiv:1706.04599",
     )
+    registry.add(
+        "task",
+        "video_prediction",
+        "harness.tasks.video_prediction:VideoPrediction",
+        summary="frames to come, one step ahead or free: PSNR, SSIM, MSE, MAE, sharpness by horizon; leak audit",
+        source="protocols: Shi et al. 2015, arXiv:1506.04214; Srivastava et al. 2015, arXiv:1502.04681",
+    )

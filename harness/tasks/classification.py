@@ -48,6 +48,9 @@ class Classification:
         outputs = {"logits": Spec("K", (len(info.classes),), "float32")}
         return IO({"inputs": info.specs["inputs"]}, outputs)
 
+    def present(self, batch: Batch) -> Batch:
+        return {"inputs": batch["inputs"], "index": batch["index"]}
+
     def pair(self, output: Output, batch: Batch, expects: str) -> tuple[Tensor, Tensor, Tensor | None]:
         logits = output["logits"].float()
         return (logits if expects == "logits" else logits.sigmoid()), batch["target"], None
@@ -138,6 +141,9 @@ class Classification:
         if numbers.get("cross_entropy", 0.0) < 0:
             found.append("cross-entropy cannot be negative")
         return found
+
+    def remarks(self, numbers: Mapping[str, float]) -> Sequence[str]:
+        return ()
 
     def _count(self, values: Arrays) -> int:
         return len(self._classes) or int(max(values["target"].max(), values["predicted"].max())) + 1

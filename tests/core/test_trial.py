@@ -9,7 +9,8 @@ import math
 import pytest
 
 from harness.errors import StoreError
-from harness.trial import Choice, Config, Provenance, Recipe, Record, Stage, Term, Trial, from_plain, to_plain
+from harness.restore import from_plain
+from harness.trial import Choice, Config, Provenance, Recipe, Record, Stage, Term, Trial, to_plain
 
 
 def make(lr: float = 0.1, seed: int = 0, reduction: int = 16) -> Trial:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from harness.errors import GridError
 from harness.grid import Context, load
 from harness.grid.tree import CONFIG, STUDY
+from harness.restore import from_plain
 from harness.sources import digest_of
-from harness.trial import Choice, Config, Study, Term, from_plain, to_plain
+from harness.trial import Choice, Config, Study, Term, to_plain
 
 
 def config(**changes: Any) -> Config:
