@@ -19,19 +19,19 @@ def write_items(path: Path, items: Items) -> None:
     with h5py.File(path, "w") as file:
         _put(file, "ids", np.array(items.ids, dtype=object))
         for key, array in items.values.items():
-            _put(file, f"values/{key}", array)
+            _put(file, f"values/{_file_key(key)}", array)
         for key, (flat, offsets) in items.ragged.items():
-            _put(file, f"ragged/{key}/flat", flat)
-            _put(file, f"ragged/{key}/offsets", offsets)
+            _put(file, f"ragged/{_file_key(key)}/flat", flat)
+            _put(file, f"ragged/{_file_key(key)}/offsets", offsets)
 
 
 def read_items(path: Path) -> Items:
     """Raises StoreError if the file is not what `write_items` wrote."""
     try:
         with h5py.File(path, "r") as file:
-            values = {k: _get(d) for k, d in file["values"].items()} if "values" in file else {}
+            values = {_own_key(k): _get(d) for k, d in file["values"].items()} if "values" in file else {}
             ragged = file["ragged"].items() if "ragged" in file else ()
-            rows = {k: (_get(g["flat"]), _get(g["offsets"])) for k, g in ragged}
+            rows = {_own_key(k): (_get(g["flat"]), _get(g["offsets"])) for k, g in ragged}
             return Items(tuple(_get(file["ids"]).tolist()), values, rows)
     except (OSError, KeyError, ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged: {error}", hint="remove the trial's folder to train it again") from error
@@ -44,7 +44,7 @@ def write_figures(path: Path, figures: Sequence[Figure]) -> None:
             for name in ("key", "kind", "title", "alt", "compare"):
                 group.attrs[name] = getattr(figure, name)
             for key, array in figure.data.items():
-                _put(group, f"data/{key}", array)
+                _put(group, f"data/{_file_key(key)}", array)
 
 
 def read_figures(path: Path) -> tuple[Figure, ...]:
@@ -57,10 +57,19 @@ def read_figures(path: Path) -> tuple[Figure, ...]:
 
 
 def _figure(group: h5py.Group) -> Figure:
-    data = {k: _get(d) for k, d in group["data"].items()}
+    data = {_own_key(k): _get(d) for k, d in group["data"].items()}
     text = {k: str(group.attrs[k]) for k in ("key", "kind", "title", "alt")}
     kind = cast(FigureKind, text["kind"])
     return Figure(text["key"], kind, text["title"], text["alt"], data, bool(group.attrs["compare"]))
+
+
+def _file_key(key: str) -> str:
+    """HDF5 reads a slash as a folder."""
+    return key.replace("%", "%25").replace("/", "%2F")
+
+
+def _own_key(key: str) -> str:
+    return key.replace("%2F", "/").replace("%25", "%")
 
 
 def _put(where: h5py.Group, name: str, array: Array) -> None:

@@ -31,15 +31,15 @@ def parameters(model: nn.Module) -> dict[str, float]:
     }
 
 
-def example(io: IO, batch: int, device: str, varying: int = 16) -> dict[str, Tensor]:
-    """Zeros in the form of a prepared batch; axes whose length varies get `varying` entries."""
+def example(specs: Mapping[str, Spec], batch: int, device: str, varying: int = 16) -> dict[str, Tensor]:
+    """Zeros in the form of a prepared batch or an output; axes whose length varies get `varying` entries."""
 
     def zeros(spec: Spec) -> Tensor:
         shape = [batch, *(varying if n is None else n for n in spec.shape)]
         dtype = torch.float32 if spec.dtype in ("uint8", "float32") else getattr(torch, spec.dtype)
         return torch.zeros(shape, device=device, dtype=dtype)
 
-    return {key: zeros(spec) for key, spec in io.inputs.items()}
+    return {key: zeros(spec) for key, spec in specs.items()}
 
 
 def macs(model: nn.Module, io: IO, device: str) -> float:
@@ -47,7 +47,7 @@ def macs(model: nn.Module, io: IO, device: str) -> float:
     training = model.training
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(example(io, 1, device))
+        model(example(io.inputs, 1, device))
     model.train(training)
     return float(counter.get_total_flops()) / 2
 
@@ -69,7 +69,7 @@ def latency(
 
 def _pass(model: nn.Module, io: IO, device: str, batch: int) -> Callable[[], float]:
     model = model.to(device).eval()
-    inputs = example(io, batch, device)
+    inputs = example(io.inputs, batch, device)
 
     def run() -> float:
         start = time.perf_counter()

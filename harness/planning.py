@@ -102,8 +102,9 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> None:
 
 
 def _try(config: Config, registry: Registry, data_root: Path) -> None:
-    from .assembly import assemble, begin_stage, check_splits
+    from .assembly import assemble, begin_stage, check_splits, loss_terms
     from .loading import Loader
+    from .measure import example
 
     parts = assemble(config, registry, data_root)
     names: tuple[SplitName, ...] = ("train", "val", "test")
@@ -112,7 +113,9 @@ def _try(config: Config, registry: Registry, data_root: Path) -> None:
     loader = Loader(splits["train"], "cpu", config.train.batch_size, config.seed)
     for stage in config.train.stages:
         begin_stage(parts, registry, stage, loader.steps)
-    parts.prepare({**splits["train"].batch([0], 0)}, epoch=0)
+    batch = parts.prepare({**splits["train"].batch([0], 0)}, epoch=0)
+    # Output of the right shape, so that a loss that is none for this task says so before anything trains.
+    loss_terms(parts, example(parts.io.outputs, 1, "cpu"), batch)
 
 
 def _shape(config: Config) -> tuple[object, ...]:

@@ -1,6 +1,6 @@
 """Helpers for dataset plugins: folders, downloads, hashes, archives, the shared array cache, and splits.
 
-Importing this package imports NumPy, and neither torch nor Pillow.
+Importing this package imports NumPy, and neither torch nor Pillow nor a video decoder.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from .hashes import digest, fingerprint, remembered, verify
 from .remote import Member, RemoteFile, download
 from .splits import ArraySplit, stratified_holdout
 from .unpacking import Entry, unpack, walk
+from .video import VIDEO_SUFFIXES, VideoInfo, probe, read_frames
 
 __all__ = [
+    "VIDEO_SUFFIXES",
     "ArraySplit",
     "Checked",
     "Entry",
@@ -22,6 +24,7 @@ __all__ = [
     "RemoteFile",
     "Status",
     "StoredArrays",
+    "VideoInfo",
     "cache_root",
     "cached_arrays",
     "data_root",
@@ -31,6 +34,8 @@ __all__ = [
     "filled_arrays",
     "find_file",
     "fingerprint",
+    "probe",
+    "read_frames",
     "remembered",
     "require",
     "status",

@@ -59,12 +59,12 @@ def _horizon(items: Items, protocol: str, given: int) -> Figure:
     data = {
         "x": np.arange(v["mse_t"].shape[1]),
         "x_label": np.array(["output frame" if protocol == "next_frame" else f"frame after the {given} given ones"]),
-        "psnr (dB), higher is better": v["psnr_t"].mean(axis=0),
-        "ssim, higher is better": v["ssim_t"].mean(axis=0),
-        "mse, lower is better": v["mse_t"].mean(axis=0),
-        "mae, lower is better": v["mae_t"].mean(axis=0),
-        "sharpness (dB), higher is better": v["sharpness_t"].mean(axis=0),
-        "gradient size, predicted / true; 1 is as sharp as the truth": ratio,
+        "psnr (dB)": v["psnr_t"].mean(axis=0),
+        "ssim": v["ssim_t"].mean(axis=0),
+        "mse": v["mse_t"].mean(axis=0),
+        "mae": v["mae_t"].mean(axis=0),
+        "sharpness (dB)": v["sharpness_t"].mean(axis=0),
+        "gradient ratio (1: as sharp as the truth)": ratio,
     }
     return Figure("horizon", "lines", "Metrics against horizon", "Mean over test clips of every output frame", data)
 

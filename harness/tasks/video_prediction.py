@@ -99,7 +99,7 @@ class VideoPrediction:
         frame = spec.shape[1:]
         return IO(
             {"inputs": Spec("TCHW", (shown, *frame), "uint8")},
-            {"frames": Spec("TCHW", (answered, *frame), "float32")},
+            {"logits": Spec("TCHW", (answered, *frame), "float32")},
             horizon,
             {"inputs": 0} if self._protocol == "next_frame" else None,
         )

@@ -54,3 +54,24 @@ def harness_register(registry: Registry) -> None:
         summary="your own images: a folder, zip or tar of split/class/*.jpg|png or class/*.jpg|png",
         source="original",
     )
+    registry.add(
+        "dataset",
+        "moving_mnist",
+        "harness_datasets.moving_mnist:MovingMnist",
+        summary="clips of two MNIST digits that bounce about, 20 frames of 64x64 grey, drawn on the device",
+        source="Srivastava et al. 2015, arXiv:1502.04681",
+    )
+    registry.add(
+        "dataset",
+        "moving_digits",
+        "harness_datasets.moving_digits:MovingDigits",
+        summary="clips of two small digits that bounce about, 20 frames of 32x32 grey; no download",
+        source="Srivastava et al. 2015, arXiv:1502.04681",
+    )
+    registry.add(
+        "dataset",
+        "video_folder",
+        "harness_datasets.video_folder:VideoFolder",
+        summary="your own videos: a folder of mp4|mkv|avi|..., RGB or grey clips, decoded once",
+        source="original",
+    )

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.data import VideoInfo, probe, read_frames, video
+from harness.errors import DataError
+
+RED, BLUE = (220, 20, 20), (20, 20, 220)
+
+
+def picture(i: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """Red on the left, blue on the right, a white bar whose height counts the frames."""
+    made = np.zeros((height, width, 3), dtype=np.uint8)
+    made[:, : width // 2], made[:, width // 2 :] = RED, BLUE
+    made[: 2 * (i % 20), :4] = 255
+    return made
+
+
+def write(path: Path, count: int = 40, codec: str = "libx264", width: int = 64, height: int = 48) -> Path:
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream: Any = container.add_stream(codec, rate=20)
+        stream.width, stream.height, stream.gop_size = width, height, 10
+        stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
+        for i in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(i, width, height), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    return path
+
+
+def turned(path: Path) -> Path:
+    """The same file with the display matrix of a phone that was held upright."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    assert struct.unpack(">9i", data[at : at + 36])[0] == 1 << 16  # the matrix lies where it is looked for
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def read(path: Path, *args: Any, **options: Any) -> np.ndarray:
+    return np.concatenate(list(read_frames(path, *args, **options)))
+
+
+@pytest.fixture
+def without_decord(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "_decord", lambda: None)
+
+
+FILES = [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4"), ("a.mov", "mpeg4"), ("a.mpg", "mpeg2video")]
+
+
+@pytest.mark.parametrize(("name", "codec"), FILES)
+def test_frames_come_in_order_and_in_true_colours_from_both_decoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str
+) -> None:
+    path = write(tmp_path / name, codec=codec)
+    info = probe(path)
+    assert (info.frames, info.fps, info.width, info.height, info.rotation, info.short) == (40, 20.0, 64, 48, 0, 0.0)
+    assert info.duration == pytest.approx(2.0, abs=0.2)
+    frames = read(path)
+    assert frames.shape == (40, 48, 64, 3)
+    assert frames.dtype == np.uint8
+    for i, frame in enumerate(frames):
+        assert np.abs(frame[40:, 6:26].mean((0, 1)) - RED).max() < 12
+        assert np.abs(frame[:, 40:].mean((0, 1)) - BLUE).max() < 12
+        assert (frame[:, 1].astype(int).min(-1) > 128).sum() == pytest.approx(2 * (i % 20), abs=2)
+    monkeypatch.setattr(video, "_decord", lambda: None)
+    assert (read(path) == frames).all()
+
+
+def test_decord_is_the_one_that_reads_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("decord", reason="no wheel of decord for this platform")
+    path = write(tmp_path / "a.mp4")
+
+    def fail(*_: Any) -> Any:
+        raise AssertionError("PyAV was asked")
+
+    monkeypatch.setattr(video, "_with_av", fail)
+    assert len(read(path)) == 40
+
+
+def test_decoders_agree_when_they_resize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.mp4")
+    first = read(path, range(0, 40, 3), size=(24, 40))
+    monkeypatch.setattr(video, "_decord", lambda: None)
+    second = read(path, range(0, 40, 3), size=(24, 40))
+    assert first.shape == second.shape == (14, 24, 40, 3)
+    # At the edge of red and blue they differ in the order of enlarging the colour planes and resizing.
+    assert np.abs(first.astype(int) - second.astype(int)).mean() < 2
+
+
+@pytest.mark.parametrize("decoder", ["decord", "av"])
+def test_chosen_frames_are_those_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str) -> None:
+    path = write(tmp_path / "a.mp4")
+    everything = read(path)
+    if decoder == "av":
+        monkeypatch.setattr(video, "_decord", lambda: None)
+    for chosen in ([], [0], [39], [3, 4, 17, 38], range(5, 30, 7)):
+        blocks = list(read_frames(path, chosen, info=probe(path)))
+        assert sum(map(len, blocks)) == len(chosen)
+        assert all(
+            (a == b).all() for a, b in zip((f for b in blocks for f in b), everything[list(chosen)], strict=True)
+        )
+
+
+@pytest.mark.parametrize("decoder", ["decord", "av"])
+def test_blocks_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str) -> None:
+    path = write(tmp_path / "a.mp4")
+    if decoder == "av":
+        monkeypatch.setattr(video, "_decord", lambda: None)
+    assert [len(b) for b in read_frames(path, limit=9 * 64 * 48 * 3)] == [9, 9, 9, 9, 4]
+    assert [len(b) for b in read_frames(path, [1, 2], limit=1)] == [1, 1]
+
+
+def test_grey_is_pillows_luma(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4")
+    grey = read(path, [7, 8], grey=True)
+    assert grey.shape == (2, 48, 64, 1)
+    for made, frame in zip(grey, read(path, [7, 8]), strict=True):
+        assert (made[..., 0] == np.asarray(Image.fromarray(frame).convert("L"))).all()
+
+
+@pytest.mark.parametrize("codec", ["libsvtav1", "libaom-av1", "gif"])
+def test_what_decord_cannot_read_is_read_by_pyav(tmp_path: Path, codec: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV cannot write {codec}")
+    path = write(tmp_path / ("a.gif" if codec == "gif" else "a.mkv"), 12, codec, 64, 64)
+    frames = read(path)
+    assert frames.shape == (12, 64, 64, 3)
+    assert np.abs(frames[:, 40:, 6:26].mean((0, 1, 2)) - RED).max() < 40
+
+
+def test_a_phones_video_comes_upright(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4")
+    lying = read(path)
+    info = probe(turned(path))
+    assert (info.width, info.height, info.rotation) == (48, 64, 270)
+    assert (read(path) == np.rot90(lying, -1, (1, 2))).all()
+    assert read(path, [0], size=(32, 24)).shape == (1, 32, 24, 3)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.mp4", "libx264"), ("a.avi", "mpeg4")])
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.97])
+def test_a_shortened_file_is_noticed(tmp_path: Path, name: str, codec: str, share: float) -> None:
+    info = probe(cut(write(tmp_path / name, 120, codec), share))
+    # The last bytes of a Matroska or AVI are an index: without it all frames are there, and nothing is short.
+    assert (info.frames == 120) == (share == 0.97 and name != "a.mp4")
+    assert (info.short > 0) == (info.frames < 120)
+    assert info.short == pytest.approx((120 - info.frames) / 20, abs=0.25)
+
+
+@pytest.mark.usefixtures("without_decord")
+def test_a_file_that_ends_before_its_frames_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv")
+    told = probe(path)
+    cut(path, 0.6)
+    with pytest.raises(DataError, match=r"a\.mkv' ends \d+ frames before the 40"):
+        read(path, info=told)
+
+
+def test_a_file_whose_packets_are_noise_is_an_error_and_says_nothing(tmp_path: Path, capfd: Any) -> None:
+    path = write(tmp_path / "a.mp4", 120)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat") + 4
+    middle = at + (len(data) - at) // 3
+    data[middle:] = np.random.default_rng(0).integers(0, 256, len(data) - middle, dtype=np.uint8).tobytes()
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.mp4'"):
+        read(path)
+    told = capfd.readouterr()
+    assert (told.out, told.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no video",
+        np.random.default_rng(3).bytes(3000),
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nother.mp4\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile other.mp4\n",
+    ],
+    ids=["empty", "text", "noise", "playlist", "list"],
+)
+def test_what_is_no_video_is_refused_and_opens_nothing_else(tmp_path: Path, capfd: Any, content: bytes) -> None:
+    write(tmp_path / "other.mp4")
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.mp4' is damaged or no video") as caught:
+        probe(path)
+    assert caught.value.hint
+    assert capfd.readouterr().err == ""
+    with pytest.raises(DataError, match="No such file"):
+        probe(tmp_path / "gone.mp4")
+
+
+def test_sound_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), dtype=np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(DataError, match="has no video stream"):
+        probe(path)
+
+
+def test_absurd_sizes_and_frames_that_are_not_there_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match="has 40 frames, so there is no frame 40"):
+        read(path, [3, 40])
+    with pytest.raises(ValueError, match="must increase"):
+        read(path, [3, 3])
+    monkeypatch.setattr(video, "_PIXELS", 3000)
+    with pytest.raises(DataError, match="claims pictures of 64x48"):
+        probe(path)
+
+
+def test_a_process_can_fork_after_reading(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4")
+    code = (
+        "import os, sys; from pathlib import Path; from harness.data import read_frames\n"
+        f"p = Path({str(path)!r}); list(read_frames(p))\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(sum(map(len, read_frames(p))))\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 40)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 0
+
+
+def test_importing_the_door_imports_no_decoder() -> None:
+    code = "import sys, harness.data; assert not {'av', 'decord', 'torch', 'PIL'} & sys.modules.keys()"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.data
+def test_real_videos_are_whole_and_both_decoders_agree(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = real_data / "videos" / "sintel_trailer_480x204.mp4"
+    if not path.is_file():
+        pytest.skip("no videos below HARNESS_DATA")
+    info = probe(path)
+    assert info == VideoInfo(1252, 24.0, pytest.approx(52.1667, abs=1e-3), 480, 204, 0, 0.0)
+    chosen = range(0, 240, 24)
+    first = read(path, chosen, size=(102, 240))
+    monkeypatch.setattr(video, "_decord", lambda: None)
+    second = read(path, chosen, size=(102, 240))
+    assert np.abs(first.astype(int) - second.astype(int)).max() <= 4
+    matroska = probe(real_data / "videos" / "decord__flipping_a_pancake.mkv")
+    assert (matroska.frames, matroska.short) == (310, 0.0)

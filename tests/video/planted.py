@@ -1,0 +1,96 @@
+"""Small models of clips: honest ones, and ones that see the future in the ways that are known from practice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.contracts import IO, Spec
+
+
+def io(length: int = 8, size: int = 8, sees: int | None = 0) -> IO:
+    spec = Spec("TCHW", (length, 1, size, size), "uint8")
+    out = Spec("TCHW", (length, 1, size, size), "float32")
+    return IO({"inputs": spec}, {"frames": out}, 0, None if sees is None else {"inputs": sees})
+
+
+class Convolved(nn.Module):
+    """Two convolutions over time and space. `before`, `after`: frames of padding in time."""
+
+    def __init__(self, before: int = 2, after: int = 0) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(1, 4, 3, padding=(0, 1, 1))
+        self.norm: nn.Module = nn.BatchNorm3d(4)
+        self.last = nn.Conv3d(4, 1, 1)
+        self.padding = (0, 0, 0, 0, before, after)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        x = self.shown(batch["inputs"]).transpose(1, 2)
+        return {"logits": self.last(self.norm(self.first(F.pad(x, self.padding)))).transpose(1, 2)}
+
+    def shown(self, clips: Tensor) -> Tensor:
+        return clips
+
+
+class DividedByTheClipsMaximum(Convolved):
+    def shown(self, clips: Tensor) -> Tensor:
+        return clips / clips.amax(dim=(1, 2, 3, 4), keepdim=True).clamp(min=1e-6)
+
+
+class StatisticsOverTime(Convolved):
+    """Normalised by the clip's own mean and deviation over all frames, in evaluation as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm3d(4)
+
+
+class BatchStatisticsInEvaluation(Convolved):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm3d(4, track_running_stats=False)
+
+
+class Attending(nn.Module):
+    """Attention over time: causal, or in both directions."""
+
+    def __init__(self, causal: bool) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Linear(64, 16), nn.Linear(16, 64)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.causal = causal
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        x = self.embed(batch["inputs"].flatten(2))
+        length = x.shape[1]
+        mask = torch.triu(torch.ones(length, length, dtype=torch.bool), 1) if self.causal else None
+        mixed, _ = self.attention(x, x, x, attn_mask=mask, need_weights=False)
+        return {"logits": self.out(x + mixed).reshape(batch["inputs"].shape)}
+
+
+class BehindAScaleOfZero(nn.Module):
+    """Reads the next frame through a branch whose scale starts at zero, as the last norm of residual blocks does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        x = batch["inputs"]
+        following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
+        return {"logits": x + self.scale * following}
+
+
+class Rounded(nn.Module):
+    """Reads the next frame through a threshold, which has no gradient."""
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        x = batch["inputs"]
+        following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
+        return {"logits": x + (following > 0.5).float()}
+
+
+class Noisy(nn.Module):
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"logits": batch["inputs"] + torch.rand(batch["inputs"].shape)}
