@@ -151,28 +151,31 @@ def _leave_one_out(axes: tuple[Axis, ...]) -> list[Point]:
     return found
 
 
-def label(settings: Mapping[str, Value], keys: tuple[str, ...], all_keys: tuple[str, ...]) -> str:
-    """`se, reduction=8`: the settings of `keys`, shortened where that stays clear among all axes."""
-    return ", ".join(_said(k, settings[k], all_keys) for k in keys if k in settings)
+def label(settings: Mapping[str, Value], keys: tuple[str, ...], all_keys: tuple[str, ...], brief: bool = False) -> str:
+    """`se, reduction=8`: the settings of `keys`, shortened where that stays clear among all axes.
+
+    `brief`: losses without their options, which rows that differ in the terms alone do not need.
+    """
+    return ", ".join(_said(k, settings[k], all_keys, brief) for k in keys if k in settings)
 
 
-def _said(key: str, value: Value, all_keys: tuple[str, ...]) -> str:
+def _said(key: str, value: Value, all_keys: tuple[str, ...], brief: bool) -> str:
     if key in VALUE_ONLY:
-        return loss_text(value) if key == "loss" else format_value(value)
+        return loss_text(value, brief) if key == "loss" else format_value(value)
     short = key.rpartition(".")[2]
     if [k.rpartition(".")[2] for k in all_keys].count(short) > 1 or key.startswith("loss."):
         short = key
     return f"{short}={format_value(value)}"
 
 
-def loss_text(value: Value) -> str:
+def loss_text(value: Value, brief: bool = False) -> str:
     """`bce + 0.5 gdl`."""
     if not isinstance(value, tuple):
         return format_value(value)
     parts = []
     for term in value:
         if isinstance(term, Choice):
-            rest = tuple((k, v) for k, v in term.options if k != "coefficient")
+            rest = () if brief else tuple((k, v) for k, v in term.options if k != "coefficient")
             coefficient = term.as_dict().get("coefficient", 1)
             text = Choice(term.name, rest).label()
             parts.append(text if coefficient == 1 else f"{format_value(coefficient)} {text}")

@@ -149,18 +149,19 @@ class Rows:
             for key in self._keys:
                 seen[key].add(digest(to_plain(row.settings[key])) if key in row.settings else "")
         self._varying = tuple(k for k in self._keys if len(seen[k]) > 1)
-        labels = [self._label(row) for row in rows]
+        labels = [self._label(row, brief=True) for row in rows]
+        labels = [self._label(row) if labels.count(t) > 1 else t for row, t in zip(rows, labels, strict=True)]
         for row, text in zip(rows, distinct(labels, lambda t, n: f"{t} ({n})"), strict=True):
             row.label = text
 
-    def _label(self, row: Row, against: Row | None = None) -> str:
+    def _label(self, row: Row, against: Row | None = None, brief: bool = False) -> str:
         """What varies in the study, or between this row and another."""
         point = row.points[0]
         keys = (point.changed,) if point.changed else self._varying
         if against is not None:
             differs = {k for k in self._keys if row.settings.get(k) != against.settings.get(k)}
             keys = tuple(k for k in self._keys if k in keys or k in differs)
-        text = point.label or label(row.settings, keys, self._keys)
+        text = point.label or label(row.settings, keys, self._keys, brief)
         return text or str(row.parts["attention"].value.label())
 
     def cells(self, seeds: tuple[int, ...]) -> tuple[Cell, ...]:

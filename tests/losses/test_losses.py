@@ -288,6 +288,11 @@ def test_options_and_defaults_are_the_documented_ones() -> None:
     assert options == {
         "bce": {"inputs": "logits", "label_smoothing": 0.0},
         "cross_entropy": {"label_smoothing": 0.0},
+        "gdl": {"alpha": 1.0, "reduction": "mean"},
+        "mae": {},
+        "mse": {},
+        "perceptual": {"net": "vgg16", "layer": "block2_conv2", "weights": "imagenet", "file": None},
+        "ssim": {"window": "gaussian", "window_size": 11, "sigma": 1.5},
     }
     assert all(c.summary and c.source for c in REGISTRY.components("loss"))
 
@@ -295,6 +300,6 @@ def test_options_and_defaults_are_the_documented_ones() -> None:
 def test_registering_imports_no_torch() -> None:
     code = (
         "import sys, harness_losses as p; from harness.registry import Registry; r = Registry('x');"
-        "p.harness_register(r); assert r.names('loss') == ('bce', 'cross_entropy'); sys.exit('torch' in sys.modules)"
+        "p.harness_register(r); assert 'perceptual' in r.names('loss'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Losses of classification: cross-entropy over exclusive classes, and binary cross-entropy element by element."""
+"""Losses: of classes, of single values, and of frames (edges, structure, features)."""
 
 from __future__ import annotations
 
@@ -22,4 +22,40 @@ def harness_register(registry: Any) -> None:
         "harness_losses.bce:BinaryCrossEntropy",
         summary="binary cross-entropy of every element; class indices are read as one against the rest",
         source="Wightman et al. 2021, arXiv:2110.00476, section 2.2",
+    )
+    registry.add(
+        "loss",
+        "mse",
+        "harness_losses.pixel:MeanSquaredError",
+        summary="mean squared error of every element, in [0, 1]",
+        source="the usual definition",
+    )
+    registry.add(
+        "loss",
+        "mae",
+        "harness_losses.pixel:MeanAbsoluteError",
+        summary="mean absolute error of every element, in [0, 1]",
+        source="the usual definition",
+    )
+    registry.add(
+        "loss",
+        "gdl",
+        "harness_losses.gdl:GradientDifference",
+        summary="gradient difference: edges of frames, where mse alone gives blur; alpha",
+        source="Mathieu et al. 2016, arXiv:1511.05440, eq. 6",
+    )
+    registry.add(
+        "loss",
+        "ssim",
+        "harness_losses.ssim:Ssim",
+        summary="1 - structural similarity of frames, data range 1",
+        source="Wang et al. 2004, IEEE Transactions on Image Processing 13(4), eq. 13",
+    )
+    registry.add(
+        "loss",
+        "perceptual",
+        "harness_losses.perceptual:Perceptual",
+        summary="squared distance of frames in the features of a frozen VGG; any layer, any weights",
+        source="Johnson et al. 2016, arXiv:1603.08155, eq. 2",
+        files=("file",),
     )

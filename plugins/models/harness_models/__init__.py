@@ -1,4 +1,4 @@
-"""Image classifiers: any timm architecture, and the CIFAR ResNets of He et al. (2016)."""
+"""Image classifiers (any timm architecture, the CIFAR ResNets of He et al. 2016) and predictors of video (ConvLSTM)."""
 
 from __future__ import annotations
 
@@ -28,3 +28,17 @@ def harness_register(registry: Any) -> None:
             source="He et al. 2016, arXiv:1512.03385, section 4.2",
             files=("weights",),
         )
+    registry.add(
+        "model",
+        "convlstm",
+        "harness_models.convlstm:convlstm",
+        summary="predicted video: a stack of convolutional LSTM layers and a Conv3d",
+        source="Shi et al. 2015, arXiv:1506.04214",
+    )
+    registry.add(
+        "model",
+        "convlstm_baseline",
+        "harness_models.convlstm:convlstm_baseline",
+        summary="predicted video: the plain stack of three relu layers that is usually compared with",
+        source="keras-io, examples/vision/conv_lstm.py",
+    )
