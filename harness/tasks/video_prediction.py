@@ -29,8 +29,9 @@ Array = np.ndarray[Any, Any]
 Protocol = Literal["next_frame", "rollout"]
 
 _CLIPPED = "after clipping to [0, 1], peak 1"
+_FRAMES = f"mean over clips and frames of 10 log10(1 / MSE of the frame), at most {measures.CEILING:g}, {_CLIPPED}"
 METRICS = (
-    Metric("psnr", "dB", "higher", f"mean over clips and frames of 10 log10(1 / MSE of the frame), {_CLIPPED}"),
+    Metric("psnr", "dB", "higher", _FRAMES),
     Metric("psnr_pooled", "dB", "higher", f"10 log10(1 / MSE over all pixels of all frames), {_CLIPPED}"),
     Metric("ssim", "", "higher", "structural similarity, mean over frames: uniform 7x7 window, data range 1, clipped"),
     Metric("mse", "", "lower", "mean squared error per pixel and channel"),

@@ -202,7 +202,10 @@ def test_the_claimed_numbers_cannot_both_be_pooled_and_a_mean_over_frames_is_exp
     [
         (DatasetInfo("f", {"inputs": Spec("CHW", (1, 8, 8), "uint8")}, {}), "needs clips"),
         (DatasetInfo("f", {}, {}), "needs clips"),
-        (DatasetInfo("f", {"inputs": Spec("TCHW", (9, 1, 8, 8), "uint8", (0.5,), (0.5,))}, {}), "without normalisation"),
+        (
+            DatasetInfo("f", {"inputs": Spec("TCHW", (9, 1, 8, 8), "uint8", (0.5,), (0.5,))}, {}),
+            "without normalisation",
+        ),
         (info(length=1), "too short"),
         (info(size=6), "at least 7 pixels"),
     ],
