@@ -44,10 +44,13 @@ class Pipeline:
         return ready
 
     def _augment(self, x: Tensor, index: Tensor, epoch: int) -> Tensor:
+        # All frames of a clip get the same draws: the camera does not jump.
+        frames = x.shape[1] if x.dim() == 5 else 1
+        images = x.flatten(0, 1) if x.dim() == 5 else x
         for name, op in self._augments:
             key = derive(self._seed, "augment", name, epoch)
-            x = op(x, lambda n, key=key: uniforms(index, n, key))
-        return x
+            images = op(images, lambda n, key=key: uniforms(index, n, key).repeat_interleave(frames, dim=0))
+        return images.reshape(x.shape)
 
     def _scale(self, key: str, spec: Spec, device: torch.device) -> tuple[Tensor, Tensor]:
         if (key, device) not in self._scales:

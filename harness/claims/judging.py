@@ -39,6 +39,7 @@ class _Audit:
     records: Mapping[str, Record]
     metrics: Mapping[str, Metric]
     defaults: Defaults | None
+    disowned: Mapping[str, str]
 
     def row(self, where: Where) -> str:
         """Two descriptions of one row of the study are the same, however many settings they name."""
@@ -53,14 +54,16 @@ def judge(
     identities: Identities,
     defaults: Defaults | None = None,
     remarks: Identities | None = None,
+    disowned: Mapping[str, str] | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge every claim of a study, in order.
 
     records: by trial id. metrics: by name, costs included. identities: the task's; it is given the numbers that one
     publication claims for one row, in the units of records; remarks: likewise, for what is possible.
-    defaults: (kind, name) -> options that a grid left out.
+    defaults: (kind, name) -> options that a grid left out. disowned: key of a row that is not ranked with the others ->
+    why, without a full stop; a number of it is judged, and the sentence ends with that.
     """
-    audit = _Audit(study, records, metrics, defaults)
+    audit = _Audit(study, records, metrics, defaults, disowned or {})
     clashes = find_clashes(study.claims, metrics, identities, audit.row, remarks)
     judged = []
     for i, claim in enumerate(study.claims):
@@ -71,8 +74,18 @@ def judge(
         elif i in clashes.noted:
             notes = " ".join(dict.fromkeys(clashes.noted[i]))
             judgement = replace(judgement, sentence=f"{judgement.sentence} {notes}")
-        judged.append(judgement)
+        judged.append(_ended(audit, judgement))
     return tuple(judged)
+
+
+def _ended(audit: _Audit, judgement: Judgement) -> Judgement:
+    """With the reason why its row is not ranked, if so."""
+    if judgement.claim.difference or judgement.claim.order:
+        return judgement
+    cell = find_cell(audit.study, judgement.claim.where, audit.defaults)
+    if isinstance(cell, str) or cell.key not in audit.disowned:
+        return judgement
+    return replace(judgement, sentence=f"{judgement.sentence} But {audit.disowned[cell.key]}.")
 
 
 def _measured(audit: _Audit, claim: Claim) -> Judgement:
@@ -95,6 +108,11 @@ def _measured(audit: _Audit, claim: Claim) -> Judgement:
         return _absolute(audit, claim, metric, cells[0], number)
     if len(cells) != 2 or cells[0].key == cells[1].key:
         return Judgement(claim, "not comparable", f"Both sides of the claim are the row '{cells[0].label}'.")
+    reasons = [audit.disowned[c.key] for c in cells if c.key in audit.disowned]
+    if reasons:
+        return Judgement(
+            claim, "not comparable", f"No difference to a row that failed an audit is taken: {'; '.join(reasons)}."
+        )
     return _compared(audit, claim, metric, cells[0], cells[1], number)
 
 

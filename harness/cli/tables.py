@@ -56,7 +56,7 @@ def summary(result: StudyResult) -> None:
 
     rows = [
         (
-            row["row"],
+            f"{row['row']} [{row['marks']}]" if row["marks"] else row["row"],
             str(row["n"]),
             shown(row, "mean", unit),
             "baseline" if row["baseline"] else shown(row, "difference", points, "+"),

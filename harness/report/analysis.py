@@ -12,8 +12,8 @@ from ..claims.numbers import counted, seed_values
 from ..contracts import Metric
 from ..errors import ConfigError
 from ..stats import Difference, Interval, Verdict, holm, mde, mean_interval, paired_difference, verdict
-from ..trial import Cell, Record, Trial
-from .escaping import one_line
+from ..trial import Audit, Cell, Record, Trial
+from .escaping import one_line, shorten
 from .evidence import Evidence, Latency
 
 COSTS = (
@@ -29,7 +29,8 @@ COSTS = (
 class Arm:
     """A row: its trials, its values by seed (folds averaged), and its differences to the baseline (row - baseline).
 
-    `differences` is empty for the baseline itself and where there is none to compare with. `adjusted_p`: Holm's, over
+    `differences` is empty for the baseline itself, where there is none to compare with, and for a row that failed an
+    audit. `adjusted_p`: Holm's, over
     all rows, for the primary metric. Costs are in `values` and `intervals` under their names too.
     """
 
@@ -56,6 +57,35 @@ class Arm:
         return len({t.config.seed for t, _ in self.runs})
 
     @property
+    def audits(self) -> tuple[Audit, ...]:
+        """Of every finished trial."""
+        return tuple(a for r in self.ok for a in r.audits)
+
+    @property
+    def ranked(self) -> bool:
+        """No trial of it failed an audit."""
+        return all(a.outcome != "failed" for a in self.audits)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The words that stand beside the row wherever it is named, each once."""
+        words = [a.mark or (f"FAILED {a.name}" if a.outcome == "failed" else "") for a in self.audits]
+        words += [mark for r in self.ok for mark in r.marks]
+        return tuple(dict.fromkeys(line for w in words if (line := one_line(w))))
+
+    def short(self, limit: int = 42) -> str:
+        """The label for a margin or a legend; its marks are never cut off."""
+        return self._marked(shorten(self.label, limit))
+
+    @property
+    def told(self) -> str:
+        """`same [LEAKS 1 frame]`."""
+        return self._marked(self.label)
+
+    def _marked(self, label: str) -> str:
+        return f"{label} [{', '.join(self.marks)}]" if self.marks else label
+
+    @property
     def attention_share(self) -> float | None:
         if not self.parameters or self.attention_parameters is None:
             return None
@@ -68,8 +98,9 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """`arms`: the baseline first, then the order of the study. `baseline`: None where no row can serve as one, and
-    `no_baseline` says why. `broken`: sentences about numbers that are not finite."""
+    """`arms`: the baseline first, then the order of the study, and last the rows that failed an audit. `baseline`: None
+    where no row can serve as one, and `no_baseline` says why. `broken`: sentences about numbers that are not finite.
+    """
 
     evidence: Evidence
     records: Mapping[str, Record]
@@ -85,6 +116,15 @@ class Analysis:
     def ok(self) -> tuple[Record, ...]:
         """Finished records of this study, each once."""
         return tuple({r.id: r for arm in self.arms for r in arm.ok}.values())
+
+    @property
+    def ranked(self) -> tuple[Arm, ...]:
+        """The rows whose numbers may be compared."""
+        return tuple(a for a in self.arms if a.ranked)
+
+    @property
+    def unranked(self) -> tuple[Arm, ...]:
+        return tuple(a for a in self.arms if not a.ranked)
 
     @property
     def challengers(self) -> tuple[Arm, ...]:
@@ -114,13 +154,16 @@ def analyse(evidence: Evidence) -> Analysis:
     others = tuple(m for m in evidence.metrics if m is not primary)
     records, broken = _finite(evidence)
     cells = sorted(evidence.study.cells, key=lambda c: not c.baseline)
-    arms = [_arm(evidence, cell, records) for cell in cells]
+    arms = sorted((_arm(evidence, cell, records) for cell in cells), key=lambda a: not a.ranked)
     reference = next((a for a in arms if a.cell.baseline), None)
     reason = _why_no_baseline(reference, primary)
     if reference is not None and not reason:
         arms = _compared(arms, reference, evidence.metrics, primary)
     metrics = {m.name: m for m in (*evidence.metrics, *COSTS)}
-    judgements = judge(evidence.study, records, metrics, evidence.identities, evidence.defaults)
+    disowned = {a.cell.key: disowned_because(a) for a in arms if not a.ranked}
+    judgements = judge(
+        evidence.study, records, metrics, evidence.identities, evidence.defaults, evidence.remarks, disowned
+    )
     baseline = None if reason else next((a for a in arms if a.cell.baseline), None)
     return Analysis(evidence, records, primary, others, tuple(arms), baseline, reason, judgements, broken)
 
@@ -164,9 +207,20 @@ def _arm(evidence: Evidence, cell: Cell, records: Mapping[str, Record]) -> Arm:
     )
 
 
+def disowned_because(arm: Arm) -> str:
+    """`'same' is marked LEAKS 1 frame: it sees the future`, without a full stop."""
+    failed = [a for a in arm.audits if a.outcome == "failed"]
+    names = dict.fromkeys(one_line(a.name) for a in failed)
+    why = "it sees the future" if "leaks" in names else f"it failed the audit '{', '.join(names)}'"
+    marks = dict.fromkeys(one_line(a.mark) for a in failed if a.mark)
+    return f"'{arm.label}' is marked {', '.join(marks) or 'not ranked'}: {why}"
+
+
 def _why_no_baseline(reference: Arm | None, primary: Metric) -> str:
     if reference is None:
         return "The study names no baseline, so rows stand side by side without differences."
+    if not reference.ranked:
+        return f"The baseline {disowned_because(reference)}. No row is compared with it, and there are no verdicts."
     if reference.values[primary.name]:
         return ""
     failed = [r for _, r in reference.runs if r is not None and r.status != "ok"]
@@ -181,7 +235,7 @@ def _compared(arms: Sequence[Arm], reference: Arm, metrics: Sequence[Metric], pr
     differences = {
         arm.cell.key: {m.name: paired_difference(arm.values[m.name], reference.values[m.name]) for m in metrics}
         for arm in arms
-        if arm is not reference and arm.values[primary.name]
+        if arm is not reference and arm.ranked and arm.values[primary.name]
     }
     family = list(differences)
     adjusted = dict(zip(family, holm([differences[key][primary.name].p for key in family]), strict=True))

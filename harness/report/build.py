@@ -11,27 +11,32 @@ import pandas as pd
 from ..errors import StoreError
 from . import html, latex, markdown
 from .analysis import Analysis, analyse
-from .comparison import claims, comparison, main_table
+from .audited import audits
+from .claimed import claims
+from .comparison import comparison, main_table
+from .curves import curves
 from .document import Document
 from .escaping import one_line
 from .evidence import Evidence
 from .frames import comparison_frame, records_csv, table_csv
 from .joined import stored_figures
-from .plots import curves, differences, scatter
+from .ledger import ledger
+from .plots import differences, scatter
 from .provenance import gaps, raw, recipe, versions
+from .reach import reached
 from .style import styled
 from .summary import headline, summary
 
 
 def build(evidence: Evidence, out: Path) -> Path:
-    """Write report.md, report.html, table.csv, table.tex, records.csv and figures/*.svg; return report.html's path.
+    """Write report.md, report.html, table.csv, table.tex, records.csv and figures/*; return report.html's path.
 
     Every file is replaced whole. Pictures of an earlier build that are gone from this one are removed.
     Raises ConfigError if the task lacks its primary metric, StoreError if the folder cannot be written.
     """
     analysis = analyse(evidence)
     document = compose(analysis)
-    files = {f"figures/{p.name}": p.svg for p in document.pictures()}
+    files = {f"figures/{p.name}": p.content for p in document.pictures()}
     texts = {
         "table.csv": table_csv(comparison_frame(analysis)),
         "records.csv": records_csv(evidence),
@@ -45,8 +50,8 @@ def build(evidence: Evidence, out: Path) -> Path:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             _write(out / name, content)
-        for old in sorted((out / "figures").glob("*.svg")):
-            if f"figures/{old.name}" not in files:
+        for old in sorted((out / "figures").iterdir()):
+            if old.suffix in (".svg", ".gif") and f"figures/{old.name}" not in files:
                 old.unlink()
     except OSError as error:
         raise StoreError(
@@ -67,8 +72,11 @@ def compose(analysis: Analysis) -> Document:
         sections = (
             comparison(analysis),
             differences(analysis),
+            audits(analysis),
             claims(analysis),
             curves(analysis),
+            ledger(analysis),
+            reached(analysis),
             scatter(analysis),
             *stored_figures(analysis),
             gaps(analysis),

@@ -1,25 +1,19 @@
-"""The tables: the primary metric with its costs, the other metrics, the details of pairing, and the claims."""
+"""The tables that the study was run for: the primary metric with its costs, and the other metrics."""
 
 from __future__ import annotations
 
-from ..claims import Judgement
-from ..claims.settings import describe
 from ..contracts import Metric
-from ..stats import Difference, Interval
-from ..trial import Claim
+from ..stats import Interval
 from . import numbers
 from .analysis import COSTS, Analysis, Arm
-from .document import Block, Column, Entry, Fold, Group, Line, Section, Table, Text, Tone
+from .audited import all_passed
+from .document import Block, Column, Entry, Fold, Line, Section, Table, Text, Tone
 from .escaping import one_line
+from .pairing import difference, pairing
+from .rows import NOT_RANKED, group, head
 
 _DASH = Entry(numbers.NONE, tone="muted")
-_TONES: dict[str, Tone] = {
-    "better": "better",
-    "worse": "worse",
-    "reproduced": "good",
-    "contradicted": "bad",
-    "impossible": "bad",
-}
+_TONES: dict[str, Tone] = {"better": "better", "worse": "worse"}
 
 
 def comparison(analysis: Analysis) -> Section:
@@ -27,14 +21,14 @@ def comparison(analysis: Analysis) -> Section:
     blocks: list[Block] = [main_table(analysis), *(Text(s, "muted") for s in notes(analysis))]
     if analysis.others:
         blocks.append(other_metrics(analysis))
-    pairing = _pairing(analysis)
-    if pairing is not None:
-        blocks.append(Fold("Details of every comparison with the baseline", pairing))
+    details = pairing(analysis)
+    if details is not None:
+        blocks.append(Fold("Details of every comparison with the baseline", details))
     return Section("comparison", "Comparison", tuple(blocks))
 
 
 def main_table(analysis: Analysis) -> Table:
-    """One row a cell, then the predictors that need no training."""
+    """One row a cell, those that failed an audit below the others, then the predictors that need no training."""
     m, unit = analysis.primary, analysis.primary.unit
     columns = [
         Column("row", numeric=False),
@@ -43,9 +37,9 @@ def main_table(analysis: Analysis) -> Table:
         Column("sd", unit),
     ]
     if analysis.baseline is not None:
-        difference = numbers.unit_of_difference(unit)
+        shown = numbers.unit_of_difference(unit)
         columns += [
-            Column(f"difference{f' ({difference})' if difference else ''}", "to the baseline, 95 % interval"),
+            Column(f"difference{f' ({shown})' if shown else ''}", "to the baseline, 95 % interval"),
             Column("verdict", numeric=False),
         ]
     columns.append(Column("parameters", "share of attention"))
@@ -57,6 +51,8 @@ def main_table(analysis: Analysis) -> Table:
         entries = [Entry(name, "no training"), _DASH, Entry(value)]
         lines.append(Line((*entries, *[_DASH] * (len(columns) - 3)), "floor"))
     caption = f"{m.name} on the test split: {m.definition}."
+    if analysis.unranked:
+        caption += " Rows that failed an audit stand below the others and are not ranked with them."
     return Table(caption, tuple(columns), tuple(lines))
 
 
@@ -77,28 +73,23 @@ def _line(analysis: Analysis, arm: Arm, costs: list[tuple[Column, str]]) -> Line
     i = arm.intervals[analysis.primary.name]
     is_baseline = arm is analysis.baseline
     word: Tone = _TONES.get(arm.verdict.word, "") if arm.verdict is not None else ""
-    label = Entry(arm.label, "baseline" if arm.cell.baseline else "", word)
     entries = [
-        label,
+        head(arm, "baseline" if arm.cell.baseline else "", word),
         Entry(f"{i.n}", f"of {arm.seeds}" if i.n != arm.seeds else ""),
         Entry(numbers.value(i.mean, unit), numbers.span(i.low, i.high, unit) if i.mean is not None else ""),
         Entry(numbers.spread(i.sd, unit)),
     ]
     if analysis.baseline is not None:
         d = arm.differences.get(analysis.primary.name)
-        entries.append(_DASH if d is None else _difference(d, unit, word))
-        text = arm.verdict.word if arm.verdict is not None else "baseline" if is_baseline else numbers.NONE
-        entries.append(Entry(text, tone=word or "muted"))
+        entries.append(_DASH if d is None else difference(d, unit, word))
+        state = "baseline" if is_baseline else numbers.NONE if arm.ranked else NOT_RANKED
+        entries.append(Entry(arm.verdict.word if arm.verdict is not None else state, tone=word or "muted"))
     share = arm.attention_share
     attention = "" if share is None else "none" if share == 0 else f"{100 * share:.2f} %"
     entries.append(Entry(numbers.counted(arm.parameters), attention))
     entries.append(Entry(numbers.large(arm.macs)))
     entries += [_cost(arm, key) for _, key in costs]
-    return Line(tuple(entries), "baseline" if arm.cell.baseline else "row")
-
-
-def _difference(d: Difference, unit: str, tone: Tone) -> Entry:
-    return Entry(numbers.value(d.mean, unit, signed=True), numbers.span(d.low, d.high, unit, signed=True), tone)
+    return Line(tuple(entries), group(arm))
 
 
 def _cost(arm: Arm, key: str) -> Entry:
@@ -132,8 +123,9 @@ def notes(analysis: Analysis) -> tuple[str, ...]:
     found = [f"The tested checkpoint: {'; '.join(chosen[:4])}{'; …' if len(chosen) > 4 else ''}."] if chosen else []
     found.append(
         "Intervals are Student's t over seeds (95 %); differences are paired by seed. One seed, or seeds that all"
-        " agree, give no interval (–). Only rows judged better or worse are marked."
+        " agree, give no interval (–). Only rows judged better or worse are coloured."
     )
+    found.extend(all_passed(analysis))
     if any(a.latency is not None for a in analysis.arms):
         measured = dict.fromkeys(
             f"{one_line(a.latency.definition)} ({a.latency.rounds} rounds on {one_line(a.latency.device)})"
@@ -162,10 +154,9 @@ def other_metrics(analysis: Analysis) -> Table:
     lines = []
     for arm in analysis.arms:
         n = max((arm.intervals[m.name].n for m in analysis.others), default=0)
-        entries = [Entry(arm.label, "baseline" if arm.cell.baseline else ""), Entry(f"{n}")]
+        entries = [head(arm, "baseline" if arm.cell.baseline else ""), Entry(f"{n}")]
         entries += [_mean(arm.intervals[m.name], m.unit) for m in analysis.others]
-        group: Group = "baseline" if arm.cell.baseline else "row"
-        lines.append(Line(tuple(entries), group))
+        lines.append(Line(tuple(entries), group(arm)))
     values = {m.name: dict(floors(analysis, m)) for m in analysis.others}
     for name in dict.fromkeys(n for found in values.values() for n in found):
         entries = [Entry(name, "no training"), _DASH]
@@ -181,94 +172,3 @@ def other_metrics(analysis: Analysis) -> Table:
 def _mean(interval: Interval, unit: str) -> Entry:
     sub = numbers.span(interval.low, interval.high, unit) if interval.low is not None else ""
     return Entry(numbers.mean_sd(interval, unit), sub)
-
-
-def _pairing(analysis: Analysis) -> tuple[Block, ...] | None:
-    arms = [a for a in analysis.challengers if analysis.primary.name in a.differences]
-    if not arms:
-        return None
-    unit = analysis.primary.unit
-    shown = f" ({numbers.unit_of_difference(unit)})" if unit else ""
-    columns = (
-        Column("row", numeric=False),
-        Column("pairs"),
-        Column(f"difference{shown}", "row − baseline; paired 95 % t-interval"),
-        Column(f"sd{shown}", "of the differences"),
-        Column("Welch", "95 % interval without pairing"),
-        Column("correlation", "of the pairs; from 3"),
-        Column("effect", "mean / sd of differences"),
-        Column("P(row > baseline)", "over pairs"),
-        Column("p", "paired t-test; from 5 pairs"),
-        Column("p, Holm", "over all rows; from 5 pairs"),
-        Column("p, sign-flip", "from 8 pairs"),
-    )
-    lines = tuple(Line(_pair(arm, arm.differences[analysis.primary.name], unit)) for arm in arms)
-    table = Table(f"{analysis.primary.name}: every comparison with the baseline.", columns, lines)
-    tables: list[Block] = [table]
-    if analysis.others:
-        heads = [
-            Column(
-                f"{m.name} ({numbers.unit_of_difference(m.unit)})" if m.unit else m.name,
-                f"{numbers.direction(m)}; 95 % interval",
-            )
-            for m in analysis.others
-        ]
-        rows = tuple(
-            Line((Entry(a.label), *(_difference(a.differences[m.name], m.unit, "") for m in analysis.others)))
-            for a in arms
-        )
-        caption = "Other metrics: paired differences to the baseline. They are read beside the primary one, not judged."
-        tables.append(Table(caption, (Column("row", numeric=False), *heads), rows))
-    return tuple(tables)
-
-
-def _pair(arm: Arm, d: Difference, unit: str) -> tuple[Entry, ...]:
-    tested = d.n >= 5  # fewer pairs get an interval and no p, as in the verdicts
-    welch = numbers.span(*d.welch, unit, signed=True) if d.welch is not None else numbers.NONE
-    return (
-        Entry(arm.label),
-        Entry(f"{d.n}"),
-        _difference(d, unit, ""),
-        Entry(numbers.spread(d.sd, unit)),
-        Entry(welch),
-        Entry(numbers.value(d.correlation, "")),
-        Entry(numbers.value(d.d, "", signed=True)),
-        Entry(numbers.value(d.improvement, "")),
-        Entry(numbers.value(d.p if tested else None, "")),
-        Entry(numbers.value(arm.adjusted_p if tested else None, "")),
-        Entry(numbers.value(d.sign_flip, "")),
-    )
-
-
-def claims(analysis: Analysis) -> Section | None:
-    """Published numbers, each with its verdict."""
-    if not analysis.judgements:
-        return None
-    columns = tuple(Column(c, numeric=False) for c in ("claim", "reported", "source", "verdict", "why"))
-    lines = tuple(Line(_claim(j)) for j in analysis.judgements)
-    caption = (
-        "reproduced: the interval lies within the tolerance; contradicted: outside; inconclusive: across its edge;"
-        " not comparable: other data, budget or protocol; impossible: breaks an identity or excludes another claim."
-    )
-    return Section("claims", "Published claims", (Table(caption, columns, lines),))
-
-
-def _claim(judgement: Judgement) -> tuple[Entry, ...]:
-    claim = judgement.claim
-    reported = "order" if claim.reported is None else f"{claim.reported:.10g} {claim.unit}".strip()
-    tolerance = "" if claim.tolerance is None else f"± {claim.tolerance:g}"
-    return (
-        Entry(one_line(_about(claim)), f"line {claim.line}" if claim.line else ""),
-        Entry(one_line(reported), tolerance),
-        Entry(one_line(claim.source) or numbers.NONE),
-        Entry(judgement.verdict, tone=_TONES.get(judgement.verdict, "muted")),
-        Entry(one_line(judgement.sentence)),
-    )
-
-
-def _about(claim: Claim) -> str:
-    pair = claim.difference or claim.order
-    if len(pair) == 2:
-        joint = " minus " if claim.difference else " beats "
-        return f"{claim.metric}: {joint.join(describe(w) for w in pair)}"
-    return f"{claim.metric}: {describe(claim.where)}"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Tone: TypeAlias = Literal["", "better", "worse", "muted", "bad", "good"]
-Group: TypeAlias = Literal["row", "baseline", "floor"]
+Group: TypeAlias = Literal["row", "baseline", "unranked", "floor"]
+Media: TypeAlias = Literal["image/svg+xml", "image/gif"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +18,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A cell of a table: a number or a name, and below it what qualifies it."""
+    """A cell of a table: a number or a name, and below it what qualifies it.
+
+    `marks`: words that no reader may miss, such as that a model sees the future.
+    """
 
     text: str
     sub: str = ""
     tone: Tone = ""
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`unranked`: a row that failed an audit, so that its numbers are not those of the others' task."""
+
     entries: tuple[Entry, ...]
     group: Group = "row"
 
@@ -66,13 +73,18 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG file of the folder `figures`. `width`: in pixels at its natural size."""
+    """A file of the folder `figures`. `width`: in pixels at its natural size.
+
+    `still`: a PNG of an animation, for readers who asked their machine for less motion.
+    """
 
     name: str
-    svg: bytes
+    content: bytes
     alt: str
     caption: str
     width: int
+    media: Media = "image/svg+xml"
+    still: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ..trial import Cell, Record, Trial, format_value
 from .analysis import COSTS, Analysis, Arm
 from .escaping import csv_text
 from .evidence import Evidence
+from .rows import NOT_RANKED
 
 _RECORD = ("cell", "row", "trial", "seed", "fold", "status", "reason", "what", "name", "unit", "better", "value")
 
@@ -27,7 +28,9 @@ def _comparison_row(analysis: Analysis, arm: Arm) -> dict[str, object]:
     nan = float("nan")
     row: dict[str, object] = {"row": arm.label, "baseline": arm.cell.baseline}
     row |= {key: format_value(value) for key, value in arm.cell.settings}
-    row |= {"n": arm.intervals[analysis.primary.name].n, "verdict": arm.verdict.word if arm.verdict else ""}
+    state = "" if arm.ranked else NOT_RANKED
+    row |= {"n": arm.intervals[analysis.primary.name].n, "verdict": arm.verdict.word if arm.verdict else state}
+    row |= {"marks": "; ".join(arm.marks)}
     for metric in (analysis.primary, *analysis.others):
         i, d = arm.intervals[metric.name], arm.differences.get(metric.name)
         numbers = {"mean": i.mean, "sd": i.sd, "low": i.low, "high": i.high}

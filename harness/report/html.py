@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .document import Document, Picture
+from .document import Document
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -28,9 +28,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["kind"] = lambda block: type(block).__name__
-    environment.globals["data_uri"] = _data_uri
+    environment.globals["data_uri"] = lambda picture: _data_uri(picture.media, picture.content)
+    environment.globals["still_uri"] = lambda picture: _data_uri("image/png", picture.still)
     return environment
 
 
-def _data_uri(picture: Picture) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(picture.svg).decode('ascii')}"
+def _data_uri(media: str, content: bytes) -> str:
+    return f"data:{media};base64,{base64.b64encode(content).decode('ascii')}"

@@ -9,22 +9,31 @@ import numpy as np
 
 from ..contracts import Figure
 from .analysis import Analysis, Arm
+from .animations import animations
 from .document import Block, Section, Text
 from .escaping import one_line, slug
 from .matrices import Matrix, heatmaps, tables
 from .numbers import plural
-from .series import panels
+from .series import X_LABEL, panels
+from .strips import strips
 
 ARMS = 12
-_DRAWN = ("table", "heatmap", "lines", "bars")
+_DRAWN = ("table", "heatmap", "lines", "bars", "strip", "animation")
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The figures of one key: its first one, and all of every row (one a finished trial)."""
+    """The figures of one key: its first one, and all of every row (one a finished trial, with its seed)."""
 
     first: Figure
-    arms: tuple[tuple[Arm, tuple[Figure, ...]], ...]
+    arms: tuple[tuple[Arm, tuple[tuple[int, Figure], ...]], ...]
+
+    def all(self) -> list[tuple[Arm, tuple[Figure, ...]]]:
+        return [(arm, tuple(f for _, f in found)) for arm, found in self.arms]
+
+    def one_each(self) -> list[tuple[Arm, int, Figure]]:
+        """Of the first finished trial of every row, since frames have no mean worth looking at."""
+        return [(arm, *found[0]) for arm, found in self.arms]
 
 
 def stored_figures(analysis: Analysis) -> tuple[Section, ...]:
@@ -43,15 +52,15 @@ def stored_figures(analysis: Analysis) -> tuple[Section, ...]:
 
 
 def _collect(analysis: Analysis, arms: Sequence[Arm]) -> list[Stored]:
-    found: dict[str, dict[str, list[Figure]]] = {}
+    found: dict[str, dict[str, list[tuple[int, Figure]]]] = {}
     for arm in arms:
         for record in arm.ok:
             for figure in analysis.evidence.figures(record.id):
-                found.setdefault(figure.key, {}).setdefault(arm.cell.key, []).append(figure)
+                found.setdefault(figure.key, {}).setdefault(arm.cell.key, []).append((record.trial.config.seed, figure))
     collected = []
     for by_arm in found.values():
         joined = tuple((a, tuple(by_arm[a.cell.key])) for a in arms if a.cell.key in by_arm)
-        collected.append(Stored(joined[0][1][0], joined))
+        collected.append(Stored(joined[0][1][0][1], joined))
     return collected
 
 
@@ -59,9 +68,11 @@ def _blocks(analysis: Analysis, stored: Stored) -> list[Block]:
     first = stored.first
     if first.kind not in _DRAWN:
         return [Text(f"Not shown: figures of kind '{one_line(first.kind)}' are not part of this report.", "muted")]
+    if first.kind in ("strip", "animation"):
+        return (strips if first.kind == "strip" else animations)(first, stored.one_each())
     if first.kind in ("lines", "bars"):
-        return panels(first, [(a, _series(first, figures)) for a, figures in stored.arms])
-    joined = [(a, _matrix(first, figures)) for a, figures in stored.arms]
+        return panels(first, [(a, _series(first, figures)) for a, figures in stored.all()])
+    joined = [(a, _matrix(first, figures)) for a, figures in stored.all()]
     kept = [(a, m) for a, m in joined if m is not None]
     blocks: list[Block] = []
     if len(kept) < len(joined):
@@ -102,7 +113,7 @@ def _series(first: Figure, figures: Sequence[Figure]) -> dict[str, np.ndarray]:
     x = np.asarray(first.data["x"])
     same = [f for f in figures if "x" in f.data and np.array_equal(np.asarray(f.data["x"]), x)]
     found = {}
-    for name in (k for k in first.data if k != "x"):
+    for name in (k for k in first.data if k not in ("x", X_LABEL)):
         rows = [np.asarray(f.data[name]) for f in same if name in f.data]
         rows = [r.astype(np.float64) for r in rows if r.shape == x.shape and r.dtype.kind in "fiub"]
         if rows:

@@ -7,7 +7,7 @@ from .escaping import latex
 
 
 def render(table: Table, lead: str) -> str:
-    """Ready for \\input: a `table` environment, rows that need no training below a rule."""
+    """Ready for \\input: a `table` environment, rows that are not ranked or need no training below a rule."""
     # A comment ends at the line's end, and `latex` leaves no line break in a name.
     lines = [
         "% needs \\usepackage{booktabs}, and \\usepackage{graphicx} for \\resizebox",
@@ -22,7 +22,7 @@ def render(table: Table, lead: str) -> str:
     ]
     previous = ""
     for line in table.lines:
-        if line.group == "floor" and previous not in ("", "floor"):
+        if line.group in ("unranked", "floor") and previous not in ("", line.group):
             lines.append("\\midrule")
         lines.append(_row([_entry(e) for e in line.entries]))
         previous = line.group
@@ -39,7 +39,8 @@ def _entry(entry: Entry) -> str:
     text = latex(entry.text)
     if entry.tone in ("better", "worse"):
         text = f"\\textbf{{{text}}}"
-    return f"{text} ({latex(entry.sub)})" if entry.sub else text
+    below = "; ".join(latex(t) for t in (entry.sub, *entry.marks) if t)
+    return f"{text} ({below})" if below else text
 
 
 def _row(cells: list[str]) -> str:

@@ -69,7 +69,8 @@ def _entry(entry: Entry) -> str:
     text = markdown(entry.text) or " "
     if entry.tone in _STRONG:
         text = f"**{text}**"
-    return f"{text}<br>{markdown(entry.sub)}" if entry.sub else text
+    below = [markdown(entry.sub)] if entry.sub else []
+    return "<br>".join([text, *below, *(f"**{markdown(mark)}**" for mark in entry.marks)])
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -34,20 +34,21 @@ Joined = Sequence[tuple[Arm, Matrix]]
 def tables(figure: Figure, joined: Joined, baseline: Arm | None) -> list[Block]:
     """The reference row's table, differences by column as heat maps (lines × rows of the study), all else folded."""
     reference, base = _reference(joined, baseline)
-    first = _table(f"{one_line(figure.alt)}: {reference.label}, {_mean(base)}.", base)
-    blocks: list[Block] = [first] if len(base.rows) <= _OPEN else [Fold(f"Table of {reference.label}", (first,))]
+    first = _table(f"{one_line(figure.alt)}: {reference.told}, {_mean(base)}.", base)
+    blocks: list[Block] = [first] if len(base.rows) <= _OPEN else [Fold(f"Table of {reference.told}", (first,))]
     others = [(a, m) for a, m in joined if a is not reference]
-    if figure.compare and reference is baseline and others:
-        blocks.extend(_by_column(figure, base, others))
+    comparable = [(a, m) for a, m in others if a.ranked]
+    if figure.compare and reference is baseline and comparable:
+        blocks.extend(_by_column(figure, base, comparable))
     if others:
-        rest = tuple(_table(f"{a.label}, {_mean(m)}.", m) for a, m in others)
+        rest = tuple(_table(f"{a.told}, {_mean(m)}.", m) for a, m in others)
         blocks.append(Fold("The same table of every other row", rest))
     return blocks
 
 
 def _by_column(figure: Figure, base: Matrix, others: Joined) -> list[Block]:
     pictures, folded, equal = [], [], []
-    names = [a.label for a, _ in others]
+    names = [a.told for a, _ in others]
     for c, column in enumerate(base.columns):
         change = np.stack([m.values[:, c] - base.values[:, c] for _, m in others], axis=1)
         if not np.nan_to_num(change).any():
@@ -78,21 +79,21 @@ def heatmaps(figure: Figure, joined: Joined, baseline: Arm | None) -> list[Block
     pictures = tuple(_panel(figure, a, m, top) for a, m in drawn)
     caption = f"{one_line(figure.alt)}. Mean over trials; all on one scale, colour by square root."
     if len(drawn) < len(joined):
-        caption += f" Shown are '{reference.label}' and the {len(shown)} of {len(joined) - 1} rows that differ most."
+        caption += f" Shown are '{reference.told}' and the {len(shown)} of {len(joined) - 1} rows that differ most."
     blocks: list[Block] = [Gallery(caption, pictures)]
-    if figure.compare and reference is baseline and shown:
-        changes = [(a, Matrix(m.values - base.values, m.rows, m.columns, m.n)) for a, m in shown]
+    changes = [(a, Matrix(m.values - base.values, m.rows, m.columns, m.n)) for a, m in shown if a.ranked]
+    if figure.compare and reference is baseline and changes:
         limit = max(float(np.nanmax(np.abs(m.values), initial=0.0)) for _, m in changes)
         differing = tuple(_panel(figure, a, m, limit, difference=True) for a, m in changes)
         text = "Difference to the baseline (row − baseline), on one scale. Blue: above the baseline, orange: below."
         blocks.append(Gallery(text, differing))
     if base.values.size <= 400:
-        blocks.append(Fold(f"{reference.label} as numbers", (_table(f"{reference.label}, {_mean(base)}.", base),)))
+        blocks.append(Fold(f"{reference.told} as numbers", (_table(f"{reference.told}, {_mean(base)}.", base),)))
     return blocks
 
 
 def _panel(figure: Figure, arm: Arm, matrix: Matrix, limit: float, difference: bool = False) -> Picture:
-    what = f"{arm.label}, difference to the baseline" if difference else arm.label
+    what = f"{arm.told}, difference to the baseline" if difference else arm.told
     what = f"{what} (n = {matrix.n})"
     name = f"{figure.key}-{'difference-' if difference else ''}{arm.cell.key}"
     alt = f"{one_line(figure.alt)}. {what}. {_extremes(matrix.values, matrix.rows, matrix.columns)}"

@@ -12,6 +12,7 @@ from .analysis import Analysis, Arm
 from .document import Block, Bullets, Column, Entry, Fold, Item, Line, Pre, Section, Table, Text
 from .escaping import one_line
 from .evidence import Evidence
+from .rows import lined
 from .summary import environment
 
 
@@ -63,8 +64,7 @@ def recipe(analysis: Analysis) -> Section:
     if differing:
         columns = (Column("row", numeric=False), *(Column(one_line(k), numeric=False) for k in differing))
         lines = tuple(
-            Line((Entry(arm.label), *(Entry(rows[arm.cell.key].get(k, numbers.NONE)) for k in differing)))
-            for arm in analysis.arms
+            lined(arm, *(Entry(rows[arm.cell.key].get(k, numbers.NONE)) for k in differing)) for arm in analysis.arms
         )
         blocks.append(Table("Settings in which rows differ.", columns, lines))
     if shared:
@@ -154,7 +154,7 @@ def versions(analysis: Analysis) -> Section:
     blocks.append(Fold("Data, code and providers", (Table("What a trial's id is made of, and more.", two, lines),)))
     three = (Column("row", numeric=False), Column("seed"), Column("fold"), Column("trial", numeric=False))
     ids = tuple(
-        Line((Entry(a.label), Entry(str(t.config.seed)), Entry(str(t.config.fold)), Entry(t.id)))
+        lined(a, Entry(str(t.config.seed)), Entry(str(t.config.fold)), Entry(t.id))
         for a in analysis.arms
         for t, _ in a.runs
     )
@@ -184,8 +184,8 @@ def raw(analysis: Analysis) -> Section:
     lines = []
     for arm in analysis.arms:
         for trial, record in arm.runs:
-            entries = [Entry(arm.label), Entry(str(trial.config.seed)), Entry(str(trial.config.fold))]
-            lines.append(Line((*entries, *_raw(record, [(m.name, m.unit) for m in metrics]))))
+            entries = [Entry(str(trial.config.seed)), Entry(str(trial.config.fold))]
+            lines.append(lined(arm, *entries, *_raw(record, [(m.name, m.unit) for m in metrics])))
     table = Table("Test split, one line a trial.", columns, tuple(lines))
     files = (
         "table.csv has one line a row, records.csv one line a value (with validation and costs); there, metrics in %"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ..contracts import Figure
 from .analysis import Arm
@@ -16,6 +17,7 @@ from .style import canvas, pens, picture
 
 ARMS = 8
 PANELS = 12
+X_LABEL = "x_label"
 
 Joined = Sequence[tuple[Arm, Mapping[str, np.ndarray]]]
 
@@ -35,6 +37,15 @@ def panels(figure: Figure, joined: Joined) -> list[Block]:
     return [Gallery(caption, tuple(_panel(figure, name, drawn) for name in names[:PANELS]))]
 
 
+def x_label(figure: Figure) -> str:
+    """What the trials call the axis; empty if nothing, or nothing that can be read."""
+    stored = np.asarray(figure.data.get(X_LABEL, "")).ravel()
+    if stored.size != 1 or stored.dtype.kind not in "OUS":
+        return ""
+    name = stored[0]
+    return one_line(name.decode("utf-8", "replace") if isinstance(name, bytes) else name)
+
+
 def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
     x = np.asarray(figure.data["x"])
     canvas_, axes = canvas(5.0, 3.5)
@@ -44,7 +55,7 @@ def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
     width = 0.8 / len(used)
     for i, ((arm, values), pen) in enumerate(zip(used, pens([a.cell.baseline for a, _ in used]), strict=True)):
         mean, low, high = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
-        label = shorten(arm.label, 30)
+        label = arm.short()
         if figure.kind == "lines":
             axes.fill_between(places, low, high, color=pen.colour, alpha=0.16, linewidth=0)
             axes.plot(places, mean, color=pen.colour, linestyle=pen.dash, label=label)
@@ -56,7 +67,10 @@ def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
         shown = [x[i].decode("utf-8", "replace") if isinstance(x[i], bytes) else x[i] for i in range(0, len(x), step)]
         labels = [shorten(s, 18) for s in shown]
         axes.set_xticks(places[::step], labels, rotation=90 if sum(map(len, labels)) > 40 else 0)
+    if x.dtype.kind in "iu" and figure.kind == "lines":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(shorten(name))
+    axes.set_xlabel(shorten(x_label(figure)))
     legend(canvas_, axes)
-    ends = "; ".join(f"{a.label}: mean {np.nanmean(v):.3g}" for a, v in used)
+    ends = "; ".join(f"{a.told}: mean {np.nanmean(v):.3g}" for a, v in used)
     return picture(canvas_, f"{figure.key}-{name}", f"{one_line(figure.alt)}. {one_line(name)}. {ends}", one_line(name))

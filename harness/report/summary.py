@@ -8,6 +8,7 @@ from ..stats import quantity
 from ..stats.wording import between
 from ..trial import Config, Study
 from .analysis import Analysis, Arm, detectable
+from .audited import cautions
 from .document import Block, Bullets, Item, Text, Tone
 from .escaping import one_line, shorten
 from .numbers import direction, plural
@@ -66,7 +67,7 @@ def summary(analysis: Analysis) -> tuple[Block, ...]:
     if careful:
         blocks.append(Bullets(tuple(Item(sentence) for sentence in careful), "Before you believe the table"))
     items = [
-        Item(arm.verdict.sentence, arm.label, arm.verdict.word, _TONES.get(arm.verdict.word, ""))
+        Item(arm.verdict.sentence, arm.told, arm.verdict.word, _TONES.get(arm.verdict.word, ""))
         for arm in analysis.challengers
         if arm.verdict is not None
     ]
@@ -117,6 +118,7 @@ def warnings(analysis: Analysis) -> tuple[str, ...]:
     found: list[str] = []
     if analysis.no_baseline:
         found.append(analysis.no_baseline)
+    found.extend(cautions(analysis))
     found.extend(analysis.broken)
     single = [a.label for a in analysis.arms if a.intervals[analysis.primary.name].n == 1]
     if single:

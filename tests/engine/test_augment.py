@@ -50,6 +50,18 @@ def test_an_items_picture_does_not_depend_on_its_batch():
     assert not torch.equal(together, pipeline({"inputs": x, "index": index}, epoch=4)["inputs"])
 
 
+def test_all_frames_of_a_clip_get_the_same_draws_and_a_clip_of_one_frame_is_an_image():
+    augments = [("crop", Crop()), ("flip", Flip()), ("color_jitter", ColorJitter()), ("erasing", Erasing(p=0.9))]
+    pipeline = Pipeline({"inputs": Spec("TCHW", (5, 3, 8, 8), "uint8")}, augments, seed=0, channels_last=True)
+    x, index = images(8), torch.arange(8)
+    still = pipeline({"inputs": x[:, None].expand(-1, 5, -1, -1, -1), "index": index}, epoch=3)["inputs"]
+    image = Pipeline({"inputs": Spec("CHW", (3, 8, 8), "uint8")}, augments, 0, False)
+    alone = image({"inputs": x, "index": index}, epoch=3)["inputs"]
+    assert still.shape == (8, 5, 3, 8, 8)
+    for t in range(5):
+        assert torch.allclose(still[:, t], alone, atol=1e-6)
+
+
 def test_an_augmentation_that_stands_twice_draws_twice(tmp_path: Path):
     once, twice = (
         assemble(replace(CONFIG, augment=(Choice.of("erasing", p=1.0),) * n), registry(), tmp_path).prepare

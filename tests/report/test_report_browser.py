@@ -27,6 +27,8 @@ document.getElementById("f").onload = (event) => {{
   document.getElementById("found").textContent = JSON.stringify({{
     width: root.scrollWidth, client: root.clientWidth, rows: page.querySelectorAll("tr").length,
     broken: [...page.images].filter((i) => !i.naturalWidth).length, images: page.images.length,
+    gifs: [...page.images].filter((i) => i.src.startsWith("data:image/gif") && i.offsetWidth > 60).length,
+    still: page.querySelectorAll("picture source[media*=reduced-motion]").length,
     fetched: frame.contentWindow.performance.getEntriesByType("resource").map((e) => e.name.slice(0, 60)),
   }});
 }};
@@ -69,6 +71,7 @@ def test_the_page_fits_fetches_nothing_and_logs_nothing(
     assert found["rows"] > 30
     assert found["images"] > 5
     assert found["broken"] == 0
+    assert found["gifs"] == found["still"] == (2 if study == "hostile" else 0)
     assert found["client"] == width or found["client"] == width - 15  # with or without a scroll bar
     assert found["width"] <= found["client"]
     assert [name for name in found["fetched"] if not name.startswith("data:")] == []

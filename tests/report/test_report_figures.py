@@ -13,10 +13,11 @@ from report.evidence import CLASSES, make_evidence, make_figures
 from harness.contracts import Figure
 from harness.report import Evidence
 from harness.report.analysis import analyse
+from harness.report.curves import curves
 from harness.report.document import Fold, Gallery, Section, Table, Text
 from harness.report.heatmaps import brief
 from harness.report.joined import stored_figures
-from harness.report.plots import curves, differences, scatter
+from harness.report.plots import differences, scatter
 from harness.report.style import styled
 
 
@@ -93,11 +94,10 @@ def test_rows_whose_names_differ_are_left_out_and_named():
     )
 
 
-@pytest.mark.parametrize("kind", ["strip", "overlay", "animation"])
-def test_a_kind_that_the_report_does_not_draw_is_said_not_to_be_shown(kind: Any):
-    figure = Figure("f", kind, "Pictures", "alt", {"frames": np.zeros((2, 4, 4))})
+def test_a_kind_that_the_report_does_not_draw_is_said_not_to_be_shown():
+    figure = Figure("f", "overlay", "Pictures", "alt", {"frames": np.zeros((2, 4, 4))})
 
-    assert f"Not shown: figures of kind '{kind}'" in texts(sections(with_figures({"none": [figure]}))["Pictures"])
+    assert "Not shown: figures of kind 'overlay'" in texts(sections(with_figures({"none": [figure]}))["Pictures"])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_kind_that_the_report_does_not_draw_is_said_not_to_be_shown(kind: Any)
         {"values": np.zeros((0, 0)), "rows": np.array([]), "columns": np.array([])},
     ],
 )
-@pytest.mark.parametrize("kind", ["table", "heatmap", "lines", "bars"])
+@pytest.mark.parametrize("kind", ["table", "heatmap", "lines", "bars", "strip", "animation"])
 def test_a_damaged_figure_is_a_sentence_and_no_crash(kind: Any, data: Mapping[str, np.ndarray]):
     figure = Figure("f", kind, "Damaged", "alt", data)
 
@@ -142,7 +142,7 @@ def test_a_hundred_classes_are_drawn_and_their_table_is_folded():
     found = sections(evidence)
 
     assert isinstance(found["Per-class report"].blocks[0], Fold)
-    assert all(len(p.svg) < 400_000 for b in found["Confusion matrix"].blocks for p in b.pictures)
+    assert all(len(p.content) < 400_000 for b in found["Confusion matrix"].blocks for p in b.pictures)
 
 
 def test_of_many_rows_those_that_differ_most_are_shown_and_the_rest_counted():

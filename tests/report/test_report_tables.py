@@ -12,7 +12,8 @@ from report.evidence import make_evidence, with_problems
 
 from harness.report import table
 from harness.report.analysis import analyse, detectable
-from harness.report.comparison import claims, comparison, main_table, notes
+from harness.report.claimed import claims
+from harness.report.comparison import comparison, main_table, notes
 from harness.report.document import Bullets, Table, Text
 from harness.report.evidence import Evidence
 from harness.report.provenance import gaps, recipe
