@@ -79,7 +79,8 @@ def terms(arms: Sequence[Arm]) -> list[str]:
 
 
 def _panel(arms: Sequence[Arm], key: str, label: str, factor: float, clipped: str = "") -> Picture | None:
-    figure, axes = canvas(5.0, 3.7)
+    # The legend below takes a line a row of the study, and the axes must keep their height.
+    figure, axes = canvas(5.0, 3.3 + 0.17 * len(arms))
     ends, drawn = [], []
     for arm, pen in zip(arms, pens([a.cell.baseline for a in arms]), strict=True):
         found = curve(arm, key)

@@ -90,7 +90,7 @@ def scatter(analysis: Analysis) -> Section | None:
     if not known:
         return None
     named = tuple(a for a in analysis.shown(CURVES)[0] if a.ranked)
-    figure, axes = canvas(5.2, 3.9)
+    figure, axes = canvas(5.2, 3.3 + 0.17 * len(named))
     others = [a for a in known if a not in named]
     for arm in others:
         _point(axes, arm, m.name, factor, Pen(RULE, "-", "o"), "other rows" if arm is others[0] else "")

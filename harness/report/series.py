@@ -48,7 +48,7 @@ def x_label(figure: Figure) -> str:
 
 def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
     x = np.asarray(figure.data["x"])
-    canvas_, axes = canvas(5.0, 3.5)
+    canvas_, axes = canvas(5.0, 3.1 + 0.17 * len(joined))
     numeric = x.dtype.kind in "fiu"
     places = x.astype(np.float64) if numeric and figure.kind == "lines" else np.arange(len(x), dtype=np.float64)
     used = [(a, s[name]) for a, s in joined if name in s]

@@ -8,8 +8,15 @@ import sys
 import pytest
 
 import harness_models
+from harness.contracts import IO, Spec
 from harness.errors import ConfigError
 from harness.registry import Registry
+
+CLIPS = IO(
+    {"inputs": Spec("TCHW", (4, 1, 8, 8), "uint8")},
+    {"logits": Spec("TCHW", (4, 1, 8, 8), "float32")},
+    sees={"inputs": 0},
+)
 
 
 @pytest.fixture
@@ -21,12 +28,22 @@ def registry():
 
 def test_every_declared_model_builds_and_has_a_summary_and_a_source(registry, image_io):
     names = registry.names("model")
-    assert set(names) == {"timm", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}
+    assert set(names) == {
+        "timm",
+        "resnet20",
+        "resnet32",
+        "resnet44",
+        "resnet56",
+        "resnet110",
+        "convlstm",
+        "convlstm_baseline",
+    }
     for name in names:
         assert registry.get("model", name).summary
         assert registry.get("model", name).source
         options = {"arch": "resnet18"} if name == "timm" else {}
-        assert registry.build("model", name, image_io(), **options).prefix() is None
+        io = CLIPS if name.startswith("convlstm") else image_io()
+        assert registry.build("model", name, io, **options).prefix() is None
 
 
 def test_options_are_read_from_the_signature_with_their_types(registry, image_io):

@@ -14,6 +14,7 @@ from engine.trials import registry, run
 import harness
 from harness.api import StudyResult
 from harness.data import data_root
+from harness.engine import Run, run_trial
 from harness.errors import HarnessError
 from harness.grid import Context, load
 from harness.store import Store, TrialSink
@@ -194,3 +195,26 @@ def test_a_balanced_trial_on_drawn_clips_resumes_to_the_same_bits(tmp_path: Path
     assert all(torch.equal(first[k], second[k]) for k in first)
     for a, b in zip(whole.curve, again.curve, strict=True):
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+@pytest.mark.slow
+def test_a_compiled_trial_keeps_its_ledger_and_trains_as_an_eager_one(tmp_path: Path):
+    one = trial(train=recipe(balance="gradient_norm"))
+    eager = trained(tmp_path / "eager", one)
+    compiled = trained(tmp_path / "compiled", trial(train=recipe(balance="gradient_norm", compile=True)))
+    assert compiled.curve[-1]["ledger/gdl/share"] == pytest.approx(0.75)
+    assert compiled.curve[-1]["train/loss"] == pytest.approx(eager.curve[-1]["train/loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible")
+@pytest.mark.parametrize("padding", ["causal", "same"])
+def test_on_a_gpu_clips_are_drawn_and_models_audited_as_on_a_cpu(tmp_path: Path, padding: str):
+    one = trial(model=Choice.of("convlstm", hidden=(4,), kernels=(3,), temporal_padding=padding))
+    sink = Store(tmp_path).sink(one, lambda epoch, values: None, lambda done, total, loss: None)
+    record = run_trial(one, registry(), sink, Run(tmp_path / "data", "cuda:0", 2))
+    assert record.status == "ok", record.traceback
+    assert [a.mark for a in record.audits] == (["LEAKS 1 frame"] if padding == "same" else [""])
+    on_cpu = trained(tmp_path / "cpu", one)
+    assert record.floors == pytest.approx(on_cpu.floors)
+    assert record.metrics["psnr"] == pytest.approx(on_cpu.metrics["psnr"], abs=0.5)
