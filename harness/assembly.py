@@ -120,7 +120,9 @@ def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, 
             )
     module = cast(nn.Module, model)
     if config.train.channels_last:
-        module = module.to(memory_format=torch.channels_last)
+        for parameter in module.parameters():
+            if parameter.dim() == 4:  # the whole module's `to` raises at the first weight of a Conv3d
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return module, tuple(sites)
 
 

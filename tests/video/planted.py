@@ -94,3 +94,19 @@ class Rounded(nn.Module):
 class Noisy(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"logits": batch["inputs"] + torch.rand(batch["inputs"].shape)}
+
+
+class Foreign(Convolved):
+    """A whole model as another package would bring it; its weights have five axes."""
+
+    def __init__(self, io: IO, after: int = 0) -> None:
+        super().__init__(before=2 - after, after=after)
+
+    def groups(self) -> dict[str, nn.Module]:
+        return {"backbone": self.first, "head": self.last}
+
+    def attach(self, factory: object, placement: object) -> tuple[str, ...]:
+        return ()
+
+    def prefix(self) -> None:
+        return None

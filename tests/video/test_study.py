@@ -166,6 +166,17 @@ def test_a_free_run_is_trained_and_measured_to_its_horizon(tmp_path: Path):
     assert items.values["psnr_t"].shape == (6, 4)
 
 
+@pytest.mark.parametrize(("after", "mark"), [(0, ""), (1, "LEAKS 1 frame"), (2, "LEAKS 2 frames")])
+def test_a_foreign_model_with_a_conv3d_trains_under_channels_last_and_is_audited(tmp_path: Path, after: int, mark: str):
+    known = registry()
+    known.add("model", "foreign", "video.planted:Foreign")
+    one = trial(model=Choice.of("foreign", after=after))
+    assert one.config.train.channels_last
+    record, _ = run(tmp_path, one, known)
+    assert record.status == "ok", record.traceback
+    assert [a.mark for a in record.audits] == [mark]
+
+
 def test_a_loss_of_another_task_is_refused_before_anything_trains(tmp_path: Path):
     with pytest.raises(HarnessError, match="cross_entropy"):
         study(tmp_path, loss="cross_entropy")

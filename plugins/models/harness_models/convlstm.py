@@ -66,11 +66,11 @@ def convlstm_baseline(
     """The plain reference stack: three layers (5x5, 3x3, 1x1) with relu, batch normalisation behind the first two, and
     a Conv3d (3x3x3).
 
-    Source: keras-io, examples/vision/conv_lstm.py. Its layers use relu for the candidate and for the cell's output, and a
-    sigmoid for the gates. With 64 channels and grey frames it has 746,433 trainable parameters: Keras says 746,689 and
-    counts the 2·2·64 = 256 moving means and variances of the two norms as well.
+    Source: keras-io, examples/vision/conv_lstm.py. Its layers use relu for the candidate and for the cell's output, and
+    a sigmoid for the gates. With 64 channels and grey frames it has 746,433 trainable parameters; Keras says 746,689
+    and counts the 2·2·64 = 256 moving means and variances of the two norms as well.
     Differs: the published form is `temporal_padding: same`, whose Conv3D reads the frame to be predicted; the default
-    is causal. Initial weights, and momentum and epsilon of the norms, are PyTorch's. The sigmoid is in loss and metrics.
+    is causal. Initial weights, momentum and epsilon of the norms are PyTorch's. The sigmoid is in loss and metrics.
     """
     return FramePredictor(
         io,

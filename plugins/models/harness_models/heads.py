@@ -58,7 +58,7 @@ class TemporalHead(nn.Module):
             values = moved if values is None else values + moved
         if values is None:
             raise ValueError("a kernel has at least one tap")
-        return values[-steps:] + self.bias.view(-1, 1, 1).to(parts.dtype), parts[len(parts) - self.kernel + 1 :]
+        return values[-steps:] + self.bias.view(-1, 1, 1).to(parts.dtype), parts[max(0, len(parts) - self.kernel + 1) :]
 
 
 def _shifted(x: Tensor, later: int) -> Tensor:

@@ -50,13 +50,13 @@ class GatedSequence(torch.autograd.Function):
         cells: list[Tensor] = []
         before, cell = h, c
         while len(cells) < steps:
-            rows = _rows(x, weight_x, bias, h, weight_h, len(cells), steps)
+            rows = _rows(x, weight_x, bias, h, len(cells), steps)
             if not blocks:
-                hidden = _empty(rows, steps, weight_h)
+                hidden = _empty(rows[0], steps, weight_h.shape[1], weight_h.dtype)
             blocks.append(rows)
             for gates in rows.unbind(0):
                 if before is not None:
-                    gates.add_(F.conv2d(before, weight_h, padding=weight_h.shape[-1] // 2))
+                    _add_hidden(gates, before, weight_h)
                 i, f, o, s = gates.sigmoid_().chunk(GATES, dim=1)
                 # c' = f c + i (2 s - 1)
                 cell = torch.mul(i, s).mul_(2) if cell is None else torch.mul(f, cell).addcmul_(i, s, value=2)
@@ -81,8 +81,7 @@ class GatedSequence(torch.autograd.Function):
                 dh = grad_hidden[t] if dh is None else dh.add_(grad_hidden[t])
                 dc = _step_back(rows[t - start], grad_rows[t - start], cells[t], cells[t - 1] if t else c, dh, dc)
                 if t or h is not None:
-                    before = hidden[t - 1] if t else h
-                    dh = _conv_back(grad_rows[t - start], before, weight_h, (True, False, False))[0]
+                    dh = _grad_of_hidden(grad_rows[t - start], hidden[t - 1] if t else h, weight_h)
             sums.add(grad_rows, start, h, hidden)
             end = start
         first = (dh if h is not None else None, dc if c is not None else None)
@@ -129,40 +128,52 @@ class _Sums:
         return tuple(g if needed else None for g, needed in zip(all_four, self._needed, strict=True))
 
 
-def _rows(
-    x: Tensor | None,
-    weight_x: Tensor | None,
-    bias: Tensor,
-    h: Tensor | None,
-    weight_h: Tensor,
-    start: int,
-    steps: int,
-) -> Tensor:
+def _rows(x: Tensor | None, weight_x: Tensor | None, bias: Tensor, h: Tensor | None, start: int, steps: int) -> Tensor:
     """What input and bias give to a block of steps from `start` on: [t, B, 4·C, H, W], free to be overwritten."""
     like = h if x is None else x[0]
     if like is None:
         raise ValueError("a layer without input runs on from a state")
-    count, _, height, width = like.shape
     many = steps - start
     if bias.device.type == "cpu":
-        many = min(many, max(1, BLOCK_BYTES // (4 * count * len(bias) * height * width)))
+        many = min(many, max(1, BLOCK_BYTES // (4 * len(bias) * like[:, 0].numel())))
     if x is None or weight_x is None:
-        flat = _empty_map(many * count, len(bias), height, width, weight_h).copy_(bias.view(-1, 1, 1))
-    else:
-        flat = F.conv2d(x[start : start + many].flatten(0, 1), weight_x, bias, padding=weight_x.shape[-1] // 2)
-    return flat.to(wide(flat.dtype)).view(many, count, len(bias), height, width)
+        return _empty(like, many, len(bias), wide(bias.dtype)).copy_(bias.view(-1, 1, 1))
+    flat = F.conv2d(x[start : start + many].flatten(0, 1), weight_x, bias, padding=weight_x.shape[-1] // 2)
+    return flat.to(wide(flat.dtype)).view(many, len(like), *flat.shape[1:])
 
 
-def _empty(rows: Tensor, steps: int, weight: Tensor) -> Tensor:
-    """Room for h of all steps, laid out as the rows."""
-    _, count, _, height, width = rows.shape
-    return _empty_map(steps * count, weight.shape[1], height, width, weight).view(steps, count, -1, height, width)
-
-
-def _empty_map(count: int, channels: int, height: int, width: int, weight: Tensor) -> Tensor:
-    last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+def _empty(like: Tensor, steps: int, channels: int, dtype: torch.dtype) -> Tensor:
+    """Room for [steps, B, channels, H, W], laid out in memory as `like` [B, any, H, W] is."""
+    count, _, *size = like.shape
+    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
-    return torch.empty((count, channels, height, width), dtype=weight.dtype, device=weight.device, memory_format=layout)
+    flat = torch.empty((steps * count, channels, *size), dtype=dtype, device=like.device, memory_format=layout)
+    return flat.view(steps, count, channels, *size)
+
+
+def _add_hidden(rows: Tensor, h: Tensor, weight: Tensor) -> None:
+    if _is_matrix(rows, weight):
+        _pixels(rows).addmm_(_pixels(h), weight.flatten(1).t())
+    else:
+        rows.add_(F.conv2d(h, weight, padding=weight.shape[-1] // 2))
+
+
+def _grad_of_hidden(grad_rows: Tensor, h: Tensor, weight: Tensor) -> Tensor:
+    if _is_matrix(grad_rows, weight):
+        flat = torch.mm(_pixels(grad_rows), weight.flatten(1))
+        return flat.view(*grad_rows.shape[:1], *grad_rows.shape[2:], -1).permute(0, 3, 1, 2)
+    return _conv_back(grad_rows, h, weight, (True, False, False))[0]
+
+
+def _is_matrix(rows: Tensor, weight: Tensor) -> bool:
+    """Is the convolution a product of matrices as it stands? PyTorch takes a slow way for it on one CPU thread."""
+    last = rows.is_contiguous(memory_format=torch.channels_last)
+    return weight.shape[-1] == 1 and last and rows.dtype == weight.dtype
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """[B, C, H, W], channels last in memory -> [B·H·W, C], the same memory."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def _step_back(
