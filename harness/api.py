@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import discovery, environment, planning
-from .contracts import IO, Task
+from .contracts import IO
 from .data import data_root
 from .discovery import Plugins
-from .errors import ConfigError, GridError, HarnessError, StoreError
+from .errors import ConfigError, HarnessError, StoreError
 from .executors import Listener, Settings, local
 from .grid import Context, load
 from .planning import Plan
-from .registry import Registry, suggest
+from .registry import Registry
 from .restore import from_plain
 from .store import Store, make_folder
 from .trial import Record, Study, Trial, Value
@@ -109,36 +109,10 @@ def prepare(
     context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
     source = Path(grid) if isinstance(grid, str) else grid
     study = load(source, plugins.registry, context, overrides)
-    _check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
+    planning.check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
     plan = planning.make(study, store, retry_failed)
     planning.preflight(plan, plugins.registry, context.data_root)
     return plan, machine_for(resolved, workers, len(study.trials()), explicit=":" in device)
-
-
-def _task(study: Study, registry: Registry) -> Task:
-    choice = study.cells[0].trials[0].config.task
-    task: Task = registry.build("task", choice.name, **choice.keywords())
-    return task
-
-
-def _check_metrics(study: Study, registry: Registry, file: str) -> None:
-    task = _task(study, registry)
-    known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
-    mistakes = []
-    for i, claim in enumerate(study.claims):
-        if claim.metric not in known:
-            place = f"{file}:{claim.line}" if claim.line else file
-            mistakes.append(
-                ConfigError(
-                    f"{place}: claims[{i}].metric: unknown metric '{claim.metric}'", suggest(claim.metric, known)
-                )
-            )
-    names = [m.name for m in task.metrics]
-    for name, _ in study.reach:
-        if name not in names:
-            mistakes.append(ConfigError(f"{file}: reach: unknown metric '{name}'", suggest(name, names)))
-    if mistakes:
-        raise GridError(mistakes)
 
 
 def machine_for(device: str, workers: int | Literal["auto"], trials: int, explicit: bool = False) -> Machine:
@@ -296,7 +270,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     """All that a report reads."""
     from .report import Evidence, Latency
 
-    task = _task(study, registry)
+    task = planning.task_of(study, registry)
     plan = planning.make(study, store)
     latency = store.latency(study.name).get("rows", {})
     return Evidence(

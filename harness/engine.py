@@ -24,7 +24,7 @@ from .ledger import Ledger
 from .loading import Loader
 from .progress import Clock, Outcome, Progress
 from .registry import Registry
-from .trial import Record, Stage, Trial, to_plain
+from .trial import Audit, Config, Record, Stage, Trial, to_plain
 
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
@@ -79,45 +79,39 @@ def _refusal(error: BaseException, trial: Trial) -> str:
 
 def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapping[str, Any] | None) -> Record:
     config = record.trial.config
-    memory = measure.PeakMemory(run.device)
-    memory.start()
     parts = assemble(config, registry, run.data_root)
     cost = measure.parameters(parts.model) | {"macs": measure.macs(parts.model, parts.io, "cpu")}
     parts.to(run.device)
     loaders = {name: _loader(parts, record.trial, name, run) for name in ("train", "val", "test")}
     check_splits(config, {name: len(loader.split) for name, loader in loaders.items()})
+    before = _audit(parts, loaders["test"], run, fresh=True)
 
-    audit = audits.leaks(parts.model, parts.io, run.device, training=True, fresh=True)
-
+    memory = measure.PeakMemory(run.device)
+    memory.start()
     outcome = train(record.trial, parts, registry, loaders, sink, run, resumed)
+    peak = memory.read()
 
     chosen = sink.best() if config.train.choose == "best" else sink.resume()
     if chosen is None:
         raise ConfigError("the checkpoint to be tested has vanished", hint="is another process using this store?")
     parts.model.load_state_dict(chosen["model"])
-    if audit is not None and audit.outcome == "passed":
-        # Training can open a path that the first weights kept shut.
-        trained = audits.leaks(parts.model, parts.io, run.device)
-        audit = trained if trained is not None and trained.outcome != "passed" else audit
+    # Training can open a path that the first weights kept shut.
+    audit = audits.worse(before, _audit(parts, loaders["test"], run))
     items = evaluate(parts, loaders["test"])
-    # The chosen weights were judged on the validation split when their epoch ended.
-    epoch = outcome.curve[int(chosen["epoch"]) - 1]
-    validation = {name.removeprefix("val/"): value for name, value in epoch.items() if name.startswith("val/")}
-    floors = parts.task.floors(loaders["test"].split)
     figures: Sequence[Figure] = parts.task.figures(items)
     sink.finish(items, figures)
-    peak = memory.read()
-    cost |= {"seconds": outcome.seconds} | ({"peak_memory": peak} if peak is not None else {})
+    epoch = int(chosen["epoch"])
+    judged = {k.removeprefix("val/"): v for k, v in outcome.curve[epoch - 1].items() if k.startswith("val/")}
     return dataclasses.replace(
         record,
         metrics=summarised(parts, items),
-        validation=validation,
-        floors={name: summarised(parts, floor) for name, floor in floors.items()},
+        validation=judged,  # the chosen weights were judged on that split when their epoch ended
+        floors=_floors(parts, config, loaders["test"].split),
         curve=outcome.curve,
         stages=outcome.stages,
-        cost=cost,
-        chosen_epoch=int(chosen["epoch"]),
-        chosen_by=_chosen_by(parts, config.train.choose, int(chosen["epoch"]), len(loaders["val"].split)),
+        cost=cost | {"seconds": outcome.seconds} | ({"peak_memory": peak} if peak is not None else {}),
+        chosen_epoch=epoch,
+        chosen_by=_chosen_by(parts, config.train.choose, epoch, len(loaders["val"].split)),
         sites=parts.sites,
         sizes={name: len(loader.split) for name, loader in loaders.items()},
         classes=parts.info.classes,
@@ -127,6 +121,29 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
         providers=_providers(record.trial, registry),
         io=to_plain(parts.io),
     )
+
+
+def _audit(parts: Parts, loader: Loader, run: Run, fresh: bool = False) -> Audit | None:
+    """With the first two test items beside clips of noise."""
+    if not parts.io.sees:
+        return None
+    count = min(2, len(loader.split))
+    shown = parts.task.present(parts.prepare(loader.split.batch(range(count), 0)))
+    clips = [{key: shown[key][i : i + 1] for key in parts.io.inputs} for i in range(count)]
+    return audits.leaks(
+        parts.model, parts.io, run.device, clips=clips, rows=loader.batch_size, training=fresh, fresh=fresh
+    )
+
+
+_FLOORS: dict[tuple[object, ...], Mapping[str, Mapping[str, float]]] = {}
+
+
+def _floors(parts: Parts, config: Config, split: Split) -> Mapping[str, Mapping[str, float]]:
+    """Predictors that need no training are the same for every trial on the same data, so a process asks once."""
+    key = (config.task, config.dataset, config.fold, parts.info.fingerprint)
+    if key not in _FLOORS:
+        _FLOORS[key] = {name: summarised(parts, floor) for name, floor in parts.task.floors(split).items()}
+    return _FLOORS[key]
 
 
 def train(

@@ -82,8 +82,11 @@ class Ledger:
 def balanced(coefficients: Sequence[float], norms: Sequence[float]) -> list[float]:
     """Factors under which term k has the norm c_k * S / sum(c), where S = sum(c_j * norm_j) is kept.
 
-    A term without a gradient keeps its coefficient and takes no part.
+    A term without a gradient keeps its coefficient and takes no part. A norm below 1 % of the largest counts as 1 %, so
+    that a term which happens to be flat at this update does not rule the next ones.
     """
+    least = 0.01 * max(norms, default=0.0)
+    norms = [max(n, least) if n > 0 else 0.0 for n in norms]
     live = [(c, n) for c, n in zip(coefficients, norms, strict=True) if n > 0]
     if not live:
         return list(coefficients)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .contracts import SplitName
-from .errors import GridError, HarnessError
-from .registry import Registry
+from .contracts import SplitName, Task
+from .errors import ConfigError, GridError, HarnessError
+from .registry import Registry, suggest
 from .store import Store
 from .trial import Config, Provenance, Record, Study, Trial
 
@@ -116,6 +116,41 @@ def _try(config: Config, registry: Registry, data_root: Path) -> None:
     batch = parts.prepare({**splits["train"].batch([0], 0)}, epoch=0)
     # Output of the right shape, so that a loss that is none for this task says so before anything trains.
     loss_terms(parts, example(parts.io.outputs, 1, "cpu"), batch)
+
+
+def task_of(study: Study, registry: Registry) -> Task:
+    """The one task of a study."""
+    choice = study.cells[0].trials[0].config.task
+    task: Task = registry.build("task", choice.name, **choice.keywords())
+    return task
+
+
+def check_metrics(study: Study, registry: Registry, file: str) -> None:
+    """Raises GridError if rows have different tasks, or a claim or score speaks of a metric that there is not."""
+    task = task_of(study, registry)
+    choices = list(dict.fromkeys(t.config.task for t in study.trials()))
+    if len(choices) > 1:
+        what = " and ".join(c.label() for c in choices[:3])
+        error = ConfigError(
+            f"{file}: rows have different tasks ({what})", "their numbers compare with nothing: one study each"
+        )
+        raise GridError([error])
+    known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
+    mistakes = []
+    for i, claim in enumerate(study.claims):
+        if claim.metric not in known:
+            place = f"{file}:{claim.line}" if claim.line else file
+            mistakes.append(
+                ConfigError(
+                    f"{place}: claims[{i}].metric: unknown metric '{claim.metric}'", suggest(claim.metric, known)
+                )
+            )
+    names = [m.name for m in task.metrics]
+    for name, _ in study.reach:
+        if name not in names:
+            mistakes.append(ConfigError(f"{file}: reach: unknown metric '{name}'", suggest(name, names)))
+    if mistakes:
+        raise GridError(mistakes)
 
 
 def _shape(config: Config) -> tuple[object, ...]:

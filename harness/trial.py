@@ -144,7 +144,8 @@ class Trial:
 def _identity(config: Config) -> Any:
     """The plain form that is hashed. A key that came later is left out at its default, so that older ids stay."""
     plain = to_plain(config)
-    if plain["train"]["balance"] == "none":
+    # One term alone is never balanced, so it is the same training.
+    if plain["train"]["balance"] == "none" or len(config.loss) == 1:
         del plain["train"]["balance"]
     return plain
 

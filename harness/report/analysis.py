@@ -21,7 +21,7 @@ COSTS = (
     Metric("attention_parameters", "parameters", "lower", "weights of the attention blocks"),
     Metric("macs", "MACs", "lower", "multiply-accumulates of one forward pass of one item"),
     Metric("seconds", "s", "lower", "wall-clock time of training, with validation after every epoch"),
-    Metric("peak_memory", "bytes", "lower", "highest memory in use while the trial ran"),
+    Metric("peak_memory", "bytes", "lower", "highest memory in use during training"),
 )
 
 
@@ -135,7 +135,8 @@ class Analysis:
         finished = [a for a in self.arms if a.ok]
         if len(finished) <= limit:
             return tuple(finished), 0
-        ranked = sorted(finished, key=lambda a: (a is not self.baseline, -self._distance(a)))[:limit]
+        # A row that failed an audit is shown before others: its pictures are the warning.
+        ranked = sorted(finished, key=lambda a: (a is not self.baseline, a.ranked, -self._distance(a)))[:limit]
         kept = {a.cell.key for a in ranked}
         return tuple(a for a in finished if a.cell.key in kept), len(finished) - limit
 

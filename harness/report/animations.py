@@ -19,6 +19,7 @@ from .clips import ITEMS, Array, Clips, fitted, keep, thinned, titled
 from .document import Block, Gallery, Picture, Text
 from .escaping import one_line, shorten, slug
 from .numbers import plural
+from .rows import foremost
 
 ARMS = 7
 FRAMES = 120
@@ -41,7 +42,7 @@ def animations(figure: Figure, stored: Sequence[tuple[Arm, int, Figure]]) -> lis
     kept = keep(stored)
     if not kept.arms:
         return [*kept.notes] or [Text("Not shown: no pictures were stored.", "muted")]
-    arms = [(a, thinned(c, FRAMES)) for a, c in kept.arms[:ARMS]]
+    arms = [(a, thinned(c, FRAMES)) for a, c in foremost(kept.arms, ARMS, lambda pair: pair[0])]
     first = arms[0][1]
     caption = f"{one_line(figure.alt).rstrip('.')}. {first.milliseconds} ms a frame; the last one stays longer."
     if len(kept.arms) > ARMS:

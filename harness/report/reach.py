@@ -50,8 +50,11 @@ def _line(arm: Arm, metric: Metric, score: float) -> Line:
     hits = [e for e in found if e is not None]
     epochs = max((len(r.curve) for _, r in done), default=0)
     listed = ", ".join(numbers.NONE if e is None else str(e) for e in found)
-    if not hits:
-        listed = f"not within {numbers.plural(epochs, 'epoch')}" if done else numbers.NONE
+    measured = any(f"val/{metric.name}" in epoch for _, r in done for epoch in r.curve)
+    if not measured:
+        listed = "not measured" if done else numbers.NONE
+    elif not hits:
+        listed = f"not within {numbers.plural(epochs, 'epoch')}"
     entries = (
         head(arm, "baseline" if arm.cell.baseline else ""),
         Entry(f"{len(hits)} of {len(found)}"),

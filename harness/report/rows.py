@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from .analysis import Arm
 from .document import Entry, Group, Line, Tone
 
+T = TypeVar("T")
 NOT_RANKED = "not ranked"
 
 
@@ -22,6 +26,13 @@ def group(arm: Arm, tint: bool = True) -> Group:
     if not arm.ranked:
         return "unranked"
     return "baseline" if tint and arm.cell.baseline else "row"
+
+
+def foremost(arms: Sequence[T], limit: int, arm: Callable[[T], Arm]) -> list[T]:
+    """So many, in order: rows that failed an audit are among them, since their pictures are the warning."""
+    warned = [a for a in arms if not arm(a).ranked][: max(1, limit // 2)]
+    rest = [a for a in arms if arm(a).ranked][: limit - len(warned)]
+    return [*rest, *warned]
 
 
 def quoted(arms: list[Arm] | tuple[Arm, ...]) -> str:

@@ -13,6 +13,7 @@ from .document import Block, Gallery, Picture, Text
 from .escaping import one_line, shorten
 from .numbers import plural
 from .plots import legend
+from .rows import foremost
 from .style import canvas, pens, picture
 
 ARMS = 8
@@ -27,7 +28,7 @@ def panels(figure: Figure, joined: Joined) -> list[Block]:
     usable = [(a, s) for a, s in joined if s]
     if not usable:
         return [Text("Not shown: what the trials stored has no axis or no series in common.", "muted")]
-    drawn = usable[:ARMS]
+    drawn = foremost(usable, ARMS, lambda pair: pair[0])
     names = list(dict.fromkeys(name for _, series in drawn for name in series))
     caption = f"{one_line(figure.alt)}. Mean over trials"
     caption += "; bands: from the lowest to the highest." if figure.kind == "lines" else "; bars: lowest to highest."
@@ -56,9 +57,10 @@ def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
     for i, ((arm, values), pen) in enumerate(zip(used, pens([a.cell.baseline for a, _ in used]), strict=True)):
         mean, low, high = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
         label = arm.short()
+        lone = pen.marker if len(places) == 1 else ""  # a line needs two points to be seen
         if figure.kind == "lines":
             axes.fill_between(places, low, high, color=pen.colour, alpha=0.16, linewidth=0)
-            axes.plot(places, mean, color=pen.colour, linestyle=pen.dash, label=label)
+            axes.plot(places, mean, color=pen.colour, linestyle=pen.dash, marker=lone, label=label)
         else:
             at = places + (i - (len(used) - 1) / 2) * width
             axes.bar(at, mean, width=0.92 * width, color=pen.colour, label=label, yerr=(mean - low, high - mean))

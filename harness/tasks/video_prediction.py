@@ -8,7 +8,6 @@ two must never stand in one table: the first looks one step ahead, the second up
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +19,7 @@ from ..contracts import IO, DatasetInfo, Figure, Items, Metric, Spec, Split
 from ..errors import ConfigError
 from . import frames as measures
 from .lpips import Lpips
+from .video_claims import identities, remarks
 from .video_figures import PICTURES, figures
 
 if TYPE_CHECKING:
@@ -27,17 +27,19 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 Protocol = Literal["next_frame", "rollout"]
+Net = Literal["none", "alex", "vgg", "squeeze"]
 
-_CLIPPED = "after clipping to [0, 1], peak 1"
+_RANGE = "after clipping to [0, 1]"
+_CLIPPED = f"{_RANGE}, peak 1"
 _FRAMES = f"mean over clips and frames of 10 log10(1 / MSE of the frame), at most {measures.CEILING:g}, {_CLIPPED}"
 METRICS = (
     Metric("psnr", "dB", "higher", _FRAMES),
     Metric("psnr_pooled", "dB", "higher", f"10 log10(1 / MSE over all pixels of all frames), {_CLIPPED}"),
     Metric("ssim", "", "higher", "structural similarity, mean over frames: uniform 7x7 window, data range 1, clipped"),
-    Metric("mse", "", "lower", "mean squared error per pixel and channel"),
-    Metric("mse_frame", "", "lower", "squared error summed over a frame's pixels and channels, mean over frames"),
-    Metric("mae", "", "lower", "mean absolute error per pixel and channel"),
-    Metric("mae_frame", "", "lower", "absolute error summed over a frame's pixels and channels, mean over frames"),
+    Metric("mse", "", "lower", f"mean squared error per pixel and channel, {_RANGE}"),
+    Metric("mse_frame", "", "lower", f"squared error summed over a frame, mean over frames, {_RANGE}"),
+    Metric("mae", "", "lower", f"mean absolute error per pixel and channel, {_RANGE}"),
+    Metric("mae_frame", "", "lower", f"absolute error summed over a frame, mean over frames, {_RANGE}"),
     Metric(
         "sharpness",
         "dB",
@@ -50,11 +52,16 @@ SEEN = ("psnr", "ssim", "mse", "mae", "sharpness")
 """What has one number a frame."""
 
 
+BATCH_BYTES = 8 * 2**20
+"""Bytes of frames that floors are measured on at once."""
+
+
 class VideoPrediction:
     """Inputs: inputs [B, T, C, H, W] in [0, 1]. Outputs: logits [B, T', C, H, W], or frames in [0, 1].
 
     Options: protocol; given, the frames that `rollout` shows; lpips, the network of an additional perceptual metric.
-    Source: metrics as in OpenSTL (Tan et al. 2023, arXiv:2306.11249), with SSIM's range stated.
+    Source: metrics as in OpenSTL (Tan et al. 2023, arXiv:2306.11249). Differs: SSIM's range is stated, and predictions
+    are clipped to [0, 1] for every metric, so that MSE and pooled PSNR are one number in two forms.
     Raises: ConfigError if the data are no clips of frames in [0, 1], or too short for the protocol; DataError if the
     weights of `lpips` are not there.
     """
@@ -67,14 +74,16 @@ class VideoPrediction:
         *,
         protocol: Protocol = "next_frame",
         given: int = 10,
-        lpips: Literal["none", "alex", "vgg", "squeeze"] = "none",
+        lpips: Net = "none",
     ) -> None:
         if given < 1:
             raise ConfigError(
                 f"task 'video_prediction': given is {given}", hint="a rollout needs a frame to start from"
             )
         self._protocol, self._given = protocol, given
-        self._lpips = None if lpips == "none" else Lpips(lpips)
+        self._net: Net = lpips
+        self._lpips: Lpips | None = None
+        self._answers = 19 if protocol == "next_frame" else 10  # output frames, until `io` knows
         self.metrics: tuple[Metric, ...] = METRICS
         if lpips != "none":
             self.metrics = (*METRICS, Metric("lpips", "", "lower", LPIPS.format(lpips)))
@@ -96,6 +105,9 @@ class VideoPrediction:
             raise ConfigError(f"task 'video_prediction' needs frames of at least {measures.WINDOW} pixels")
         shown = length - 1 if self._protocol == "next_frame" else self._given
         answered = length - 1 if self._protocol == "next_frame" else length - self._given
+        self._answers = answered
+        if self._net != "none":  # here and not before: a report knows the task, and needs no network of it
+            self._lpips = Lpips(self._net)
         horizon = 0 if self._protocol == "next_frame" else answered
         frame = spec.shape[1:]
         return IO(
@@ -138,11 +150,11 @@ class VideoPrediction:
         activation = output.get("activation")
         drawn = {"predicted": predicted, "truth": truth}
         ragged = {name: _ragged(_bytes(x), index) for name, x in drawn.items()}
-        if activation is not None:
+        if activation is not None and activation.shape[:2] == truth.shape[:2] and activation.ndim == 4:
             ragged["activation"] = _ragged(activation.float().cpu().numpy(), index)
         # One shape for all, as ragged rows are flat.
         values["shape"] = np.tile(np.array(truth.shape[1:], np.int32), (len(index), 1))
-        if activation is not None:
+        if activation is not None and "activation" in ragged:
             values["activation_shape"] = np.tile(np.array(activation.shape[1:], np.int32), (len(index), 1))
         return Items(tuple(str(i) for i in index), values, ragged)
 
@@ -150,15 +162,14 @@ class VideoPrediction:
         predicted, truth = predicted.float(), truth.float()
         a, b = predicted.clamp(0, 1).flatten(0, 1), truth.clamp(0, 1).flatten(0, 1)
         clips, length = truth.shape[:2]
-        error = predicted - truth
-        clipped = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
+        error = a.double() - b.double()
+        mse = error.square().mean(dim=(1, 2, 3))
         found = {
-            "mse": error.double().square().mean(dim=(2, 3, 4)).flatten(),
-            "mae": error.double().abs().mean(dim=(2, 3, 4)).flatten(),
-            "psnr": measures.psnr(clipped),
+            "mse": mse,
+            "mae": error.abs().mean(dim=(1, 2, 3)),
+            "psnr": measures.psnr(mse),
             "ssim": measures.ssim(a, b),
             "sharpness": measures.sharpness(a, b),
-            "clipped": clipped,
             "own_gradient": measures.gradient(a).double().mean(dim=(1, 2, 3)),
             "true_gradient": measures.gradient(b).double().mean(dim=(1, 2, 3)),
         }
@@ -173,9 +184,9 @@ class VideoPrediction:
 
     def summarise(self, items: Items) -> Mapping[str, float]:
         v = items.values
-        means = {name: float(v[name].mean()) for name in (*SEEN, *(["lpips"] if self._lpips else []))}
+        means = {name: float(v[name].mean()) for name in (*SEEN, *(["lpips"] if "lpips" in v else []))}
         pixels = float(np.prod(v["shape"][0, 1:], dtype=np.int64))
-        pooled = float(measures.psnr(torch.tensor(float(v["clipped"].mean()))))
+        pooled = float(measures.psnr(torch.tensor(means["mse"])))
         return {**means, "mse_frame": pixels * means["mse"], "mae_frame": pixels * means["mae"], "psnr_pooled": pooled}
 
     def floors(self, split: Split) -> Mapping[str, Items]:
@@ -202,48 +213,10 @@ class VideoPrediction:
         return figures(items, self._protocol, self._given)
 
     def identities(self, numbers: Mapping[str, float]) -> Sequence[str]:
-        """Peak 1: pooled PSNR is -10 log10 MSE; a mean of frames' PSNR is at least that; MAE^2 <= MSE <= MAE."""
-        found = []
-        mse, mae = numbers.get("mse"), numbers.get("mae")
-        pooled, mean = numbers.get("psnr_pooled"), numbers.get("psnr")
-        if mse is not None and mse > 0:
-            implied = -10 * math.log10(mse)
-            if pooled is not None and abs(pooled - implied) > 0.5:
-                other = 10 ** (-pooled / 10)
-                found.append(
-                    f"at peak 1.0, MSE {mse:.4g} is a pooled PSNR of {implied:.2f} dB, and {pooled:.2f} dB is MSE"
-                    f" {other:.3g}, {max(mse, other) / min(mse, other):.1f} times apart: they cannot both hold"
-                )
-            if mean is not None and mean < implied - 0.5:
-                found.append(
-                    f"the mean of frames' PSNR is at least the pooled one, and MSE {mse:.4g} is {implied:.2f} dB, above"
-                    f" {mean:.2f} dB"
-                )
-            if mae is not None and (mae * mae > 1.05 * mse or mse > 1.05 * mae):
-                found.append(f"MSE {mse:.4g} and MAE {mae:.4g}: with values in [0, 1], MAE^2 <= MSE <= MAE")
-        for name in ("ssim", "mse", "mae"):
-            if name in numbers and not (-1 if name == "ssim" else 0) <= numbers[name] <= 1:
-                found.append(f"{name} of {numbers[name]:.4g} is outside its range")
-        return found
+        return identities(numbers)
 
     def remarks(self, numbers: Mapping[str, float]) -> Sequence[str]:
-        """A mean of frames' PSNR far above the pooled one: possible, if frames differ widely."""
-        mse, mean = numbers.get("mse"), numbers.get("psnr")
-        if mse is None or mean is None or not 0 < mse < 1:
-            return ()
-        pooled, frames = -10 * math.log10(mse), 19
-        gap = mean - pooled
-        if gap <= 1.5:
-            return ()
-        worst = -10 * math.log10(min(1.0, frames * mse))
-        rest = (frames * mean - worst) / (frames - 1)
-        spread = math.sqrt(20 * gap / math.log(10))
-        return (
-            f"MSE {mse:.4g} is {pooled:.2f} dB when pooled, so {mean:.2f} dB can only be a mean over frames that differ"
-            f" widely: a normal spread of the frames' PSNR of {spread:.1f} dB, or {frames - 1} of {frames} frames at"
-            f" {rest:.1f} dB and one at {worst:.1f} dB, which is what a model shows that sees one frame of the future"
-            " and has none to see for its last output",
-        )
+        return remarks(numbers, self._answers, teacher_forced=self._protocol == "next_frame")
 
 
 def _unit(output: Output) -> Tensor:
@@ -262,7 +235,10 @@ def _ragged(rows: Array, index: Array) -> tuple[Array, Array]:
     return np.concatenate(kept), offsets
 
 
-def _batches(split: Split, size: int = 64) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Clips in [0, 1], so many at once that the metrics' float64 copies of them stay below about a gigabyte."""
+    bytes_each = int(split.batch([0], 0)["inputs"].numel()) if len(split) else 1
+    size = max(1, min(64, BATCH_BYTES // bytes_each))
     for first in range(0, len(split), size):
         batch = split.batch(range(first, min(first + size, len(split))), 0)
         yield batch["inputs"].float() / 255, batch["index"]

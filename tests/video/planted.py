@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,23 +79,86 @@ class BehindAScaleOfZero(nn.Module):
         self.scale = nn.Parameter(torch.zeros(1))
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        x = batch["inputs"]
-        following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
-        return {"logits": x + self.scale * following}
+        return {"logits": batch["inputs"] + self.scale * following(batch["inputs"])}
 
 
 class Rounded(nn.Module):
     """Reads the next frame through a threshold, which has no gradient."""
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        x = batch["inputs"]
-        following = torch.cat([x[:, 1:], x[:, -1:]], dim=1)
-        return {"logits": x + (following > 0.5).float()}
+        return {"logits": batch["inputs"] + (following(batch["inputs"]) > 0.5).float()}
 
 
 class Noisy(nn.Module):
+    """Honest, but for noise that it draws anew at each call; with `leak`, it reads the next frame beneath the noise."""
+
+    def __init__(self, leak: bool = False) -> None:
+        super().__init__()
+        self.leak = leak
+
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"logits": batch["inputs"] + torch.rand(batch["inputs"].shape)}
+        x = batch["inputs"]
+        return {"logits": (following(x) if self.leak else x) + 1e-3 * torch.rand(x.shape)}
+
+
+class Counting(nn.Module):
+    """Adds the number of its calls: no two calls agree, whatever is seeded."""
+
+    def __init__(self, leak: bool) -> None:
+        super().__init__()
+        self.leak, self.calls = leak, 0
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.calls += 1
+        x = batch["inputs"]
+        return {"logits": (following(x) if self.leak else x) + 0.01 * self.calls}
+
+
+def following(x: Tensor) -> Tensor:
+    return torch.cat([x[:, 1:], x[:, -1:]], dim=1)
+
+
+class Applied(nn.Module):
+    """A function of the clip as a model."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], name: str = "logits") -> None:
+        super().__init__()
+        self.function, self.name = function, name
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {self.name: self.function(batch["inputs"])}
+
+
+def by_fft(x: Tensor) -> Tensor:
+    """A causal running mean over time, computed by FFT as long convolutions are: honest but for rounding."""
+    length = x.shape[1]
+    kernel = torch.ones(length) / length
+    product = torch.fft.rfft(x, 2 * length, dim=1) * torch.fft.rfft(kernel, 2 * length).view(1, -1, 1, 1, 1)
+    return torch.fft.irfft(product, 2 * length, dim=1)[:, :length]
+
+
+def on_dark_clips_alone(x: Tensor) -> Tensor:
+    """Reads the next frame where that is mostly black with something bright in it, as moving digits are."""
+    later = following(x)
+    dark = (later.mean(dim=(2, 3, 4), keepdim=True) < 0.2) & (later.amax(dim=(2, 3, 4), keepdim=True) > 0.9)
+    return x + later * dark
+
+
+def behind_a_border_of_infinity(x: Tensor) -> Tensor:
+    logits = following(x).clone()
+    logits[..., 0, :] = -torch.inf
+    return logits
+
+
+def in_place(x: Tensor) -> Tensor:
+    return x.sub_(0.5)
+
+
+class Uncopied(Convolved):
+    """Holds what Python cannot copy, as models with a handle or a lock do."""
+
+    def __deepcopy__(self, memo: object) -> None:
+        raise TypeError("cannot be copied")
 
 
 class Foreign(Convolved):

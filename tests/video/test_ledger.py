@@ -67,6 +67,10 @@ def test_balancing_keeps_the_sum_of_the_weighted_norms_and_spares_a_term_without
     assert balanced([1.0, 2.0], [0.0, 0.0]) == [1.0, 2.0]
 
 
+def test_a_term_that_is_flat_at_one_update_does_not_rule_the_next_ones():
+    assert max(balanced([1.0, 1.0], [1.0, 1e-9])) <= 100
+
+
 def test_four_updates_of_an_epoch_are_measured_the_first_among_them(model: nn.Linear):
     ledger = Ledger(["a", "b", "c"], [1.0, 1.0, 1.0], balance=False, steps=10)
     seen = []

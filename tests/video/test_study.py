@@ -183,6 +183,27 @@ def test_a_loss_of_another_task_is_refused_before_anything_trains(tmp_path: Path
     assert not list((tmp_path / "runs").glob("trials/*/record.json"))
 
 
+def test_rows_of_different_protocols_are_refused_in_one_study(tmp_path: Path):
+    with pytest.raises(HarnessError, match="different tasks"):
+        study(
+            tmp_path, axes={"task.protocol": ["next_frame", "rollout"]}, task={"name": "video_prediction", "given": 2}
+        )
+
+
+def test_clips_of_two_frames_are_trained_and_audited(tmp_path: Path):
+    data = {**GRID["dataset"], "frames": 2}
+    record = trained(
+        tmp_path, trial(dataset=Choice.of("moving_digits", **{k: v for k, v in data.items() if k != "name"}))
+    )
+    assert [a.outcome for a in record.audits] == ["passed"]
+
+
+def test_one_term_is_the_same_training_balanced_or_not():
+    alone = (Term(Choice("bce"), 1.0, "bce"),)
+    assert trial(loss=alone).id == trial(loss=alone, train=recipe(balance="gradient_norm")).id
+    assert trial().id != trial(train=recipe(balance="gradient_norm")).id
+
+
 class Stopped(BaseException):
     """Ends a trial from within, right after an epoch was kept."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from harness.contracts import DatasetInfo, Items, Spec
 from harness.errors import ConfigError, DataError
 from harness.tasks import frames as measures
+from harness.tasks.video_claims import two_levels
 from harness.tasks.video_figures import shown
 from harness.tasks.video_prediction import VideoPrediction
 
@@ -88,22 +89,21 @@ def test_metrics_are_those_of_loops_over_clips_and_frames():
     task.io(info(length=6, size=8))
     predicted = clips(5, 5) * 1.4 - 0.2  # beyond [0, 1] on both sides
     found = task.summarise(measured(task, predicted, truth))
-    squares, absolutes, psnr, ssim, clipped_squares = [], [], [], [], []
+    squares, absolutes, psnr, ssim = [], [], [], []
     for n in range(5):
         for t in range(5):
             p, y = predicted[n, t].double(), truth[n, t + 1].double()
-            squares.append(float(((p - y) ** 2).mean()))
-            absolutes.append(float((p - y).abs().mean()))
-            clipped = float(((p.clamp(0, 1) - y) ** 2).mean())
-            clipped_squares.append(clipped)
-            psnr.append(10 * np.log10(1 / clipped))
+            square = float(((p.clamp(0, 1) - y) ** 2).mean())
+            squares.append(square)
+            absolutes.append(float((p.clamp(0, 1) - y).abs().mean()))
+            psnr.append(10 * np.log10(1 / square))
             ssim.append(float(measures.ssim(p.clamp(0, 1)[None], y[None])))
     assert found["mse"] == pytest.approx(np.mean(squares), rel=1e-5)
     assert found["mse_frame"] == pytest.approx(64 * np.mean(squares), rel=1e-5)
     assert found["mae"] == pytest.approx(np.mean(absolutes), rel=1e-5)
     assert found["mae_frame"] == pytest.approx(64 * np.mean(absolutes), rel=1e-5)
     assert found["psnr"] == pytest.approx(np.mean(psnr), rel=1e-6)
-    assert found["psnr_pooled"] == pytest.approx(10 * np.log10(1 / np.mean(clipped_squares)), rel=1e-6)
+    assert found["psnr_pooled"] == pytest.approx(10 * np.log10(1 / np.mean(squares)), rel=1e-6)
     assert found["psnr"] > found["psnr_pooled"]
     assert found["ssim"] == pytest.approx(np.mean(ssim), abs=1e-6)
 
@@ -173,6 +173,24 @@ def test_the_activation_of_the_last_layer_becomes_a_heat_map():
     assert figure.data["images"].max() == 255
 
 
+def test_an_activation_of_another_form_is_left_out():
+    task, truth = VideoPrediction(), clips(4, 6)
+    for shape in ((4, 2, 4, 4), (4, 5, 3, 4, 4)):
+        items = task.measure(
+            {"frames": clips(4, 5), "activation": torch.rand(shape)}, {"inputs": truth, "index": torch.arange(4)}, ()
+        )
+        assert "activation" not in {f.key for f in task.figures(items)}
+
+
+@pytest.mark.parametrize(("mse", "mean", "frames"), [(0.0008, 46.22, 19), (0.0008, 33.0, 19), (0.06, 14.5, 10)])
+def test_two_levels_of_psnr_have_the_mean_and_the_mse_that_were_asked_for(mse: float, mean: float, frames: int):
+    found = two_levels(mse, mean, frames)
+    assert found is not None
+    psnr = np.array([found[0]] * (frames - 1) + [found[1]])
+    assert psnr.mean() == pytest.approx(mean)
+    assert (10 ** (-psnr / 10)).mean() == pytest.approx(mse)
+
+
 def test_frames_on_show_are_every_fifth_and_the_last():
     assert shown(19) == [0, 5, 10, 15, 18]
     assert shown(10) == [0, 2, 4, 7, 9]
@@ -188,7 +206,15 @@ def test_the_claimed_numbers_cannot_both_be_pooled_and_a_mean_over_frames_is_exp
     assert "33.5 times" in sentence
     (remark,) = task.remarks({"mse": 0.0008, "psnr": 46.22})
     assert "11.5 dB" in remark
-    assert "18 of 19 frames at 47.8 dB and one at 18.2 dB" in remark
+    assert "18 of 19 frames at 47.8 dB and one at 18.3 dB" in remark
+    assert "one frame of the future" in remark
+    (milder,) = task.remarks({"mse": 0.0008, "psnr": 33.0})
+    assert "future" not in milder
+    free = VideoPrediction(protocol="rollout")
+    free.io(info(length=20))
+    (free_remark,) = free.remarks({"mse": 0.0008, "psnr": 46.22})
+    assert "9 of 10 frames" in free_remark
+    assert "future" not in free_remark
     assert task.identities({"mse": 0.0008, "psnr": 46.22}) == []
     assert len(task.identities({"mse": 0.0008, "psnr": 20.0})) == 1
     assert task.identities({"mse": 0.0187, "psnr_pooled": 17.28, "psnr": 17.5, "ssim": 0.739, "mae": 0.04}) == []
@@ -230,8 +256,10 @@ def test_lpips_without_its_weights_names_the_file(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    task = VideoPrediction(lpips="alex")  # a report knows its task without the network's weights
+    assert task.metrics[-1].name == "lpips"
     with pytest.raises(DataError, match="no network") as caught:
-        VideoPrediction(lpips="alex")
+        task.io(info())
     assert "alexnet-owt-7be5be79.pth" in (caught.value.hint or "")
     assert str(tmp_path) in (caught.value.hint or "")
 
@@ -243,6 +271,7 @@ def test_lpips_is_zero_for_equal_frames_and_grows_with_the_error(monkeypatch: py
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", lambda *a, **k: weights)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *a, **k: weights, raising=False)
     task = VideoPrediction(lpips="alex")
+    task.io(info(length=3, size=40))
     truth = torch.rand(1, 3, 1, 40, 40)
     equal, near, far = (
         task.summarise(measured(task, (truth[:, 1:] + e * torch.rand(1, 2, 1, 40, 40)).clamp(0, 1), truth))["lpips"]
