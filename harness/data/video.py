@@ -1,4 +1,8 @@
-"""The one door through which video files are decoded: decord where it can, PyAV where decord cannot.
+"""The one door through which video files are decoded: PyAV, and decord where its frames are exact.
+
+decord loses count after a seek (MPEG-1, 2 and 4, HEVC, WMV) and in some containers from the first frame on (MPEG-TS,
+H.264 in AVI), and says nothing. So it is asked only for H.264, HEVC and VP9 in .mp4, .mkv and .webm, and always reads
+from the first frame on without a seek, so that all frames of a file come from the same decoder.
 
 Files are not to be trusted. A reader is never kept: one that was opened before a fork hangs after it, so a process that
 is going to fork must first use up, or close, what `read_frames` gave. Importing this module imports no decoder.
@@ -10,7 +14,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,10 +30,17 @@ VIDEO_SUFFIXES = (
 # Playlists and lists of files are formats as well for libav, and would have it open what they name.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,asf,flv,ogg,gif"
 _HINT = "write the file again, for instance as H.264 in an mp4, or take it away"
+_DECORD_SUFFIXES = (".mp4", ".mkv", ".webm")
+_DECORD_FORMATS = frozenset({"mov", "mp4", "matroska", "webm"})
+_DECORD_CODECS = frozenset({"h264", "hevc", "vp9"})
 _PIXELS = 100_000_000
 _BYTES = 64 << 20
 _SLACK = 0.5
 """Seconds by which whole files may miss the duration that they claim."""
+
+
+class MomentaryError(DataError):
+    """The machine or its drive could not read a file just now; that says nothing about the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,8 @@ def probe(path: Path) -> VideoInfo:
     """Read the packets of a file from end to end, and decode its first picture alone.
 
     Containers' own counts are not believed: a Matroska has none, and a file that was cut off still claims all.
-    Raises DataError if there is no video in the file that can be decoded.
+    Raises DataError if there is no video in the file that can be decoded; MomentaryError, which is one, if memory,
+    file handles or the drive fail.
     """
     import av
 
@@ -94,7 +106,8 @@ def read_frames(
     `indices` increase; None is all frames. `size` = (height, width): resized to exactly that while decoding (bilinear,
     with swscale's smoothing where it shrinks), so 4K frames are never held at full size. A block has at most `limit`
     bytes, or one frame. `info` saves the call of `probe`. grey is Pillow's luma of the RGB pixels (ITU-R 601).
-    Raises DataError if a frame cannot be decoded or the file ends before it; ValueError if indices do not increase.
+    Raises DataError if a frame cannot be decoded or the file ends before it; MomentaryError, which is one, if memory,
+    file handles or the drive fail; ValueError if indices do not increase.
     """
     info = probe(path) if info is None else info
     wanted = range(info.frames) if indices is None else [int(i) for i in indices]
@@ -111,32 +124,62 @@ def read_frames(
                 given += len(block)
                 yield _grey(block) if grey else block
         except _GaveUpError:
-            continue  # decord lacks codecs that PyAV has
+            continue
         break
 
 
 def _with_decord(
     path: Path, wanted: Sequence[int], shape: tuple[int, int], info: VideoInfo, most: int
 ) -> Iterator[Array]:
+    if not len(wanted):
+        return
     decord = _decord()
-    if decord is None or info.rotation:  # it gives turned pictures a wrong shape
+    # It gives turned pictures a wrong shape.
+    if decord is None or info.rotation or not _exact_in_decord(path):
         raise _GaveUpError
     height, width = shape
+    chosen, stop = set(wanted), wanted[-1] + 1
+    last: Array | None = None
     try:
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), width=width, height=height, num_threads=1)
         if len(reader) != info.frames:
             raise _GaveUpError
     except Exception as error:
         raise _GaveUpError from error
-    for start in range(0, len(wanted), most):
-        some = list(wanted[start : start + most])
+    for start in range(0, stop, most):
+        some = list(range(start, min(start + most, stop)))
         try:
             block = reader.get_batch(some).asnumpy()
         except Exception as error:
             raise _GaveUpError from error
         if block.shape != (len(some), height, width, 3):
             raise _GaveUpError
-        yield block
+        before = block[-2] if len(block) > 1 else last
+        # Past the last frame that it could decode it repeats that one for ever.
+        still = some[-1] == stop - 1 and before is not None and bool((block[-1] == before).all())
+        if still and not _reaches(path, stop):
+            raise _GaveUpError
+        last = block[-1]
+        kept = [k for k, i in enumerate(some) if i in chosen]
+        if kept:
+            yield block if len(kept) == len(some) else block[kept]
+
+
+def _exact_in_decord(path: Path) -> bool:
+    if path.suffix.lower() not in _DECORD_SUFFIXES:
+        return False
+    with _refused(path), _opened(path) as container:
+        return (
+            # Of several streams, such as a cover picture, decord may choose another one.
+            len(container.streams.video) == 1
+            and container.streams.video[0].codec_context.name in _DECORD_CODECS
+            and not _DECORD_FORMATS.isdisjoint(container.format.name.split(","))
+        )
+
+
+def _reaches(path: Path, count: int) -> bool:
+    with _refused(path, " beyond its beginning"), _opened(path) as container:
+        return sum(1 for _ in islice(container.decode(video=0), count)) == count
 
 
 def _with_av(path: Path, wanted: Sequence[int], shape: tuple[int, int], info: VideoInfo, most: int) -> Iterator[Array]:
@@ -201,14 +244,20 @@ def _opened(path: Path) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _refused(path: Path, where: str = "") -> Iterator[None]:
-    """Whatever a decoder raises becomes a DataError that names the file."""
-    import av
+    """Whatever a decoder raises becomes a DataError that names the file, or a MomentaryError if it is not to blame."""
+    from av import error as av
 
     try:
         yield
-    except (av.error.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
+    # av's error for invalid data is a ValueError as well.
+    except (av.EOFError, av.LookupError, av.PatchWelcomeError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"'{path}' is damaged{where} or no video that can be decoded: {reason}", hint=_HINT) from error
+    except (av.FFmpegError, OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        raise MomentaryError(
+            f"'{path}' could not be read: {reason}", hint="try again; if it stays so, check the drive, or take it away"
+        ) from error
 
 
 class _GaveUpError(Exception):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import struct
 import subprocess
 import sys
@@ -60,6 +61,108 @@ def read(path: Path, *args: Any, **options: Any) -> np.ndarray:
 @pytest.fixture
 def without_decord(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "_decord", lambda: None)
+
+
+def write_numbers(path: Path, codec: str, options: dict[str, str], count: int = 60) -> Path:
+    """Each frame shows its own number: eight bars, white for a bit that is set."""
+    with av.open(str(path), "w") as container:
+        try:
+            stream: Any = container.add_stream(codec, rate=25, options=options)
+        except av.codec.codec.UnknownCodecError:
+            pytest.skip(f"this PyAV cannot write {codec}")
+        stream.width, stream.height, stream.pix_fmt = 128, 48, "yuv420p"
+        for i in range(count):
+            bars = np.repeat([(i >> b & 1) * 255 for b in range(8)], 16).astype(np.uint8)
+            made = np.broadcast_to(bars[None, :, None], (48, 128, 3)).copy()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(made, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    width = frames.shape[2] // 8
+    return [sum(int(f[:, b * width + 2 : (b + 1) * width - 2].mean() > 128) << b for b in range(8)) for f in frames]
+
+
+NUMBERED = [
+    ("plain.avi", "libx264", {"g": "12", "bf": "0"}),
+    ("b.avi", "mpeg4", {"g": "12", "bf": "2"}),
+    ("b.mpg", "mpeg2video", {"g": "12", "bf": "2", "b": "4M"}),
+    ("b.ts", "libx264", {"g": "12"}),
+    ("a.wmv", "wmv2", {"g": "12"}),
+    ("b.mov", "mpeg4", {"g": "12", "bf": "2"}),
+    ("b.mov", "libx264", {"g": "12", "bf": "3"}),
+    ("b.mp4", "mpeg4", {"g": "12", "bf": "2"}),
+    ("b.mp4", "libx264", {"g": "12", "bf": "3"}),
+    ("plain.mp4", "libx264", {"g": "12", "bf": "0"}),
+    ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
+    ("hevc.mp4", "libx265", {"g": "12", "preset": "ultrafast", "x265-params": "log-level=none:bframes=3"}),
+    ("b.mkv", "libx264", {"g": "12", "bf": "3"}),
+    ("hevc.mkv", "libx265", {"g": "12", "preset": "ultrafast", "x265-params": "log-level=none:open-gop=1"}),
+    ("vp9.webm", "libvpx-vp9", {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "8", "b": "1M"}),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), NUMBERED, ids=lambda v: v if isinstance(v, str) else "")
+def test_every_read_gives_the_frames_that_were_asked_for(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = write_numbers(tmp_path / name, codec, options)
+    info = probe(path)
+    assert info.frames == 60
+    everything = read(path, info=info, size=(12, 64))
+    assert numbers(everything) == list(range(60))
+    for chosen in (range(25), range(29, 60), range(3, 60, 7), [59], [0, 13, 14, 58]):
+        frames = np.concatenate(list(read_frames(path, chosen, info=info, size=(12, 64), limit=16 * 12 * 64 * 3)))
+        assert numbers(frames) == list(chosen)
+        # From another decoder they would be resized a little differently, and training would differ from testing.
+        assert (frames == everything[list(chosen)]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "libx264"), ("a.mov", "libx264"), ("a.ts", "libx264"), ("a.mp4", "mpeg4")]
+)
+def test_decord_is_not_asked_where_it_loses_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str
+) -> None:
+    asked = []
+
+    class Decord:
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            raise AttributeError(name)
+
+    monkeypatch.setattr(video, "_decord", Decord)
+    read(write(tmp_path / "control.mp4", 4))
+    assert asked
+    asked.clear()
+    path = write(tmp_path / name, codec=codec)
+    renamed = path.rename(tmp_path / "renamed.mkv") if name == "a.avi" else path
+    assert len(read(renamed)) == 40
+    assert not asked
+
+
+def test_frames_that_cannot_be_decoded_are_not_replaced_by_repeating_the_last(tmp_path: Path) -> None:
+    path = write_numbers(tmp_path / "a.mkv", "libx264", {"g": "12", "bf": "3"})
+    with av.open(str(path)) as whole, av.open(str(tmp_path / "b.mkv"), "w") as beheaded:
+        stream = beheaded.add_stream_from_template(whole.streams.video[0])
+        for k, packet in enumerate(whole.demux(video=0)):
+            if k >= 3 and packet.dts is not None:
+                packet.stream = stream
+                beheaded.mux(packet)
+    with pytest.raises(DataError, match=r"b\.mkv' ends \d+ frames before the 57"):
+        read(tmp_path / "b.mkv")
+
+
+def test_a_video_that_ends_with_a_still_picture_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(min(i, 10)), format="rgb24")))
+        container.mux(stream.encode())
+    assert len(read(path)) == 30
 
 
 FILES = [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4"), ("a.mov", "mpeg4"), ("a.mpg", "mpeg2video")]
@@ -208,6 +311,56 @@ def test_what_is_no_video_is_refused_and_opens_nothing_else(tmp_path: Path, capf
     assert capfd.readouterr().err == ""
     with pytest.raises(DataError, match="No such file"):
         probe(tmp_path / "gone.mp4")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (MemoryError(), "could not be read: out of memory"),
+        (OSError(errno.EMFILE, "Too many open files"), "could not be read: Too many open files"),
+        (av.error.OSError(errno.EIO, "Input/output error"), "could not be read: Input/output error"),
+        (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"), "could not be read: Cannot allocate memory"),
+        (av.error.TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "could not be read: Connection timed out"),
+    ],
+    ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else "",
+)
+def test_a_momentary_fault_is_not_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException, said: str
+) -> None:
+    path = write(tmp_path / "a.mp4")
+    info = probe(path)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(av, "open", fail)
+        for read_it in (lambda: probe(path), lambda: read(path, info=info)):
+            with pytest.raises(video.MomentaryError, match=said):
+                read_it()
+    assert len(read(path)) == 40
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        av.error.InvalidDataError(1, "Invalid data found"),
+        av.error.EOFError(1, "End of file"),
+        av.error.DecoderNotFoundError(1, "Decoder not found"),
+        ValueError("bad"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_the_parser_refuses_is_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise fault
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(DataError, match="is damaged or no video") as caught:
+        probe(tmp_path / "a.mp4")
+    assert not isinstance(caught.value, video.MomentaryError)
 
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.contracts import Generates
 from harness.data import status, uniforms
 from harness.errors import ConfigError, DataError
 from harness.registry import Registry
-from harness_datasets import harness_register, moving_mnist
-from harness_datasets._moving import Motion, clips
+from harness_datasets import _moving, harness_register, moving_mnist
+from harness_datasets._moving import Motion, MovingClips, clips
 from harness_datasets.moving_digits import MovingDigits, scaled
 from harness_datasets.moving_mnist import MovingMnist, open_standard
 
@@ -174,6 +176,34 @@ def test_batch_is_generate_over_the_resident_arrays(mnist: Path) -> None:
         arrays = {k: torch.from_numpy(np.array(a)) for k, a in split.resident().items()}
         made = split.generate(arrays, torch.tensor([3, 1]), 8)
         assert torch.equal(made["inputs"], split.batch([3, 1], 8)["inputs"])
+
+
+@pytest.mark.parametrize("lacking", [True, False])
+def test_no_float64_is_made_on_a_device_that_has_none(monkeypatch: pytest.MonkeyPatch, lacking: bool) -> None:
+    """Any accelerator stands for Apple's, as only shapes, types and devices are followed here."""
+    made = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            made.extend([(out.device.type, out.dtype)] if isinstance(out, torch.Tensor) else [])
+            return out
+
+    monkeypatch.setattr(_moving, "_WITHOUT_FLOAT64", frozenset({"cuda"} if lacking else ()))
+    split = MovingClips(["a", "b", "c"], {}, Motion(2, 0.2, 64, 5, 1), {"seed": 0}, fresh=True)
+    with FakeTensorMode(), Watch():
+        digits = torch.empty(10, 28, 28, dtype=torch.uint8, device="cuda")
+        clip = split.generate({"digits": digits}, torch.arange(3, device="cuda"), 4)["inputs"]
+    assert (clip.device.type, clip.shape) == ("cuda", (3, 5, 1, 64, 64))
+    assert (("cuda", torch.float64) in made) == (not lacking)
+    assert (("cpu", torch.float64) in made) == lacking
+
+
+def test_clips_are_the_same_where_the_path_is_made_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = MovingDigits(Path()).split("train")
+    before = split.batch(range(32), 3)["inputs"]
+    monkeypatch.setattr(_moving, "_WITHOUT_FLOAT64", frozenset({"cpu"}))
+    assert torch.equal(split.batch(range(32), 3)["inputs"], before)
 
 
 @pytest.mark.gpu

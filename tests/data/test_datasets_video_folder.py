@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,21 @@ import pytest
 import torch
 
 from harness.data import read_frames, status
+from harness.data.video import MomentaryError
 from harness.errors import ConfigError, DataError
+from harness_datasets import video_folder
 from harness_datasets.video_folder import VideoFolder
 
 SMALL: dict[str, Any] = {"path": "videos", "frames": 4, "size": 16}
 
 
-def write(path: Path, level: int, count: int = 24, width: int = 48, height: int = 32, codec: str = "mpeg4") -> Path:
+def write(
+    path: Path, level: int, count: int = 24, width: int = 48, height: int = 32, codec: str = "mpeg4", **options: str
+) -> Path:
     """A video whose green says which video it is and whose blue counts the frames; its red is the left third."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=10)
+        stream: Any = container.add_stream(codec, rate=10, options=options)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 4_000_000
         for i in range(count):
             made = np.zeros((height, width, 3), dtype=np.uint8)
@@ -120,6 +125,117 @@ def test_split_folders_are_used_as_they_are(tmp_path: Path) -> None:
         VideoFolder.describe(tmp_path, **SMALL)
 
 
+def broken(path: Path) -> Path:
+    """A video whose packets are noise from the middle on: its first picture is there, and its count of packets."""
+    write(path, 80, 120, codec="libx264")
+    data = bytearray(path.read_bytes())
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    middle = begin + (end - begin) // 2
+    data[middle:end] = np.random.default_rng(0).bytes(end - middle)
+    path.write_bytes(data)
+    return path
+
+
+def test_no_test_video_is_trained_on_where_all_training_videos_are_damaged(tmp_path: Path) -> None:
+    for i in range(5):
+        write(tmp_path / "videos" / "test" / f"{i}.avi", 40 * (i + 1))
+    (tmp_path / "videos" / "train").mkdir()
+    (tmp_path / "videos" / "train" / "noise.mp4").write_bytes(b"no video at all")
+    with pytest.raises(DataError, match=r"no video to train with .*noise\.mp4' is damaged"):
+        VideoFolder.describe(tmp_path, **SMALL)
+
+
+@pytest.mark.parametrize("fractions", [{}, {"val": 0, "test": 0}])
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize(("health", "said"), [("damaged", "is damaged"), ("brief", "has 3 frames")])
+def test_ones_own_split_of_which_nothing_can_be_used_is_not_replaced(
+    tmp_path: Path, health: str, said: str, part: str, fractions: dict[str, Any]
+) -> None:
+    for i in range(5):
+        write(tmp_path / "videos" / "train" / f"{i}.avi", 40 * (i + 1))
+    path = write(tmp_path / "videos" / part / "one.avi", 80, 3)
+    if health == "damaged":
+        path.write_bytes(b"no video at all")
+    with pytest.raises(DataError, match=rf"no video for '{part}' .*one\.avi' {said}"):
+        VideoFolder.describe(tmp_path, **SMALL, **fractions)
+    path.unlink()
+    assert VideoFolder.describe(tmp_path, **SMALL).sizes[part] == 6
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.ts", "libx264"), ("a.avi", "mpeg4"), ("a.mpg", "mpeg2video")])
+def test_no_frame_of_training_is_in_another_split(tmp_path: Path, name: str, codec: str) -> None:
+    write(tmp_path / name, 80, 120, width=64, codec=codec, g="12", bf="2")
+    data = VideoFolder(tmp_path, path=name, frames=3, size=(32, 64), val=0.25, test=0.25)
+    for split in ("train", "val", "test"):
+        said = [[(int(i.split("@")[1]) + k) % 32 for k in range(3)] for i in data.split(split).ids]
+        blues = whole(data, split)[:, :, 2].double().mean((2, 3)) / 8
+        assert (blues - torch.tensor(said)).abs().max() < 1
+
+
+def test_clips_overlap_in_training_alone(five: Path) -> None:
+    data = VideoFolder(five, stride=1, **SMALL)
+    assert {s: len(data.split(s)) for s in ("train", "val", "test")} == {"train": 3 * 21, "val": 6, "test": 6}
+    assert VideoFolder.describe(five, stride=1, **SMALL).sizes == {"train": 63, "val": 6, "test": 6}
+    assert VideoFolder.describe(five, stride=8, **SMALL).sizes == {"train": 9, "val": 3, "test": 3}
+
+
+def test_a_file_that_is_no_video_changes_no_fingerprint(five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = VideoFolder.describe(five, **SMALL)
+    monkeypatch.setattr("harness_datasets._videos.probe", lambda _: pytest.fail("a video was looked at again"))
+    (five / "videos" / "Thumbs.db").write_bytes(b"\0")
+    (five / "videos" / "boxing" / "README.txt").write_text("by somebody")
+    assert VideoFolder.describe(five, **SMALL).fingerprint == before.fingerprint
+
+
+def test_a_momentary_fault_is_an_error_and_is_forgotten(five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = av.open
+
+    def flaky(path: str, *args: Any, **options: Any) -> Any:
+        if "person1" in path:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(av, "open", flaky)
+        with pytest.raises(MomentaryError, match=r"person1\.avi' could not be read: Too many open files"):
+            VideoFolder.describe(five, **SMALL)
+    info = VideoFolder.describe(five, **SMALL)
+    assert sum(info.sizes.values()) == 30
+    with monkeypatch.context() as patch:
+        patch.setattr(av, "open", flaky)
+        with pytest.raises(DataError, match=r"person1\.avi' could not be read: Too many open files") as caught:
+            VideoFolder(five, **SMALL)
+    assert "try again" in str(caught.value.hint)
+    assert VideoFolder.describe(five, **SMALL) == info
+    assert sum(len(VideoFolder(five, **SMALL).split(s)) for s in ("train", "val", "test")) == 30
+
+
+def test_all_videos_that_break_off_are_found_in_one_run(five: Path) -> None:
+    for i in range(6):
+        broken(five / "videos" / f"noisy{i}.mp4")
+    given = SMALL | {"val": 0, "test": 0}
+    with pytest.raises(DataError, match=r"6 videos failed: 'noisy0\.mp4', .*'noisy3\.mp4' \(and 2 more\)") as caught:
+        VideoFolder(five, **given)
+    assert "run again" in str(caught.value.hint)
+    assert len(VideoFolder(five, **given).split("train")) == 30
+    assert sum("left out, as it is damaged" in n for n in VideoFolder.describe(five, **given).notes) == 6
+    with pytest.raises(DataError, match="6 of the videos cannot be used"):
+        VideoFolder.describe(five, strict=True, **given)
+
+
+def test_a_cache_of_an_earlier_version_is_not_read(five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(video_folder, "VERSION", 1)
+        old = VideoFolder.describe(five, **SMALL).fingerprint
+        VideoFolder(five, **SMALL)
+    decoded = []
+    real = video_folder.read_frames
+    monkeypatch.setattr(video_folder, "read_frames", lambda *a, **k: decoded.append(a) or real(*a, **k))
+    VideoFolder(five, **SMALL)
+    assert len(decoded) == 5
+    assert VideoFolder.describe(five, **SMALL).fingerprint != old
+
+
 def test_grey_and_oblong_clips(five: Path) -> None:
     options = SMALL | {"channels": 1, "size": (12, 30)}
     data, info = VideoFolder(five, **options), VideoFolder.describe(five, **options)
@@ -147,12 +263,7 @@ def test_damaged_and_shortened_videos_are_named_and_left_out_or_refused(five: Pa
 
 
 def test_a_video_that_breaks_off_while_decoding_is_named_and_left_out_from_then_on(five: Path) -> None:
-    path = write(five / "videos" / "noisy.mp4", 80, 120, codec="libx264")
-    data = bytearray(path.read_bytes())
-    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
-    middle = begin + (end - begin) // 2
-    data[middle:end] = np.random.default_rng(0).bytes(end - middle)
-    path.write_bytes(data)
+    broken(five / "videos" / "noisy.mp4")
     before = VideoFolder.describe(five, **SMALL)
     assert sum(before.sizes.values()) == 60
     with pytest.raises(DataError, match=r"noisy\.mp4' is damaged") as caught:

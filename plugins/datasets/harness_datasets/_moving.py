@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VERSION = "moving/1"
 """Rises when this code changes any clip."""
+_WITHOUT_FLOAT64 = frozenset({"mps"})
 _DRAWS = 4  # of a digit: which one, start down, start to the right, direction
 
 
@@ -72,7 +73,7 @@ def clips(digits: Tensor, uniform: Tensor, motion: Motion) -> Tensor:
     A digit starts anywhere with equal chance, and in any direction. Each frame adds the velocity, `speed` times the
     free canvas (size - h); at a wall the coordinate is set to the wall and its velocity turned round (a mirror would
     give back the way that led beyond the wall). Coordinates are cut off to whole pixels. Where digits meet, the
-    brighter pixel counts. Computed in float64, so that a CPU and a GPU agree.
+    brighter pixel counts. Computed in float64, so that a CPU and a GPU agree; where a device has none, on the CPU.
     Source: Srivastava et al. 2015, arXiv:1502.04681, as in OpenSTL's MovingMNIST. Differs: the stream of random
     numbers.
     """
@@ -80,10 +81,11 @@ def clips(digits: Tensor, uniform: Tensor, motion: Motion) -> Tensor:
     from torch.nn.functional import pad
 
     free = motion.size - digits.shape[-1]
-    u = uniform.to(torch.float64).view(len(uniform), motion.digits, _DRAWS)
-    which = (u[..., 0] * len(digits)).long()
-    path = (free * _path(u[..., 1:3], u[..., 3] * (2 * math.pi), motion)).long()
-    row = torch.arange(len(u), device=u.device)[:, None]
+    exact = uniform.to("cpu") if uniform.device.type in _WITHOUT_FLOAT64 else uniform
+    u = exact.to(torch.float64).view(len(uniform), motion.digits, _DRAWS)
+    which = (u[..., 0] * len(digits)).long().to(digits.device)
+    path = (free * _path(u[..., 1:3], u[..., 3] * (2 * math.pi), motion)).long().to(digits.device)
+    row = torch.arange(len(u), device=digits.device)[:, None]
 
     def drawn(k: int) -> Tensor:
         # A digit in the middle of so much black has its picture at every place as one window of it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -12,13 +13,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from harness.contracts import SplitName
-from harness.data import VIDEO_SUFFIXES, VideoInfo, digest, probe, remembered, stratified_holdout
+from harness.data import VIDEO_SUFFIXES, VideoInfo, digest, fingerprint, probe, remembered, stratified_holdout
+from harness.data.video import MomentaryError
 from harness.errors import DataError
 
 from ._clips import SPLITS
-from ._listing import _PARTS, _SPLIT_FOLDERS, _of_folder
+from ._listing import _PARTS, _SPLIT_FOLDERS, _hidden
 
 NAME = "video_folder"
+MEND = "mend the file or take it away, or leave 'strict' out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,30 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The whole videos of a source by path, those that are damaged with the reason, and how many other files lie there.
+class Damaged:
+    """A video that cannot be used, and why."""
 
-    `content` hashes names and bytes of everything.
+    path: str
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The whole videos of a source by path, those that are damaged, and how many other files lie there.
+
+    `content` hashes names and bytes of all videos, damaged or not, and of nothing else.
     """
 
     videos: tuple[Video, ...]
-    damaged: tuple[tuple[str, str], ...]
+    damaged: tuple[Damaged, ...]
     other: int
     content: str
+
+    @property
+    def parts(self) -> set[str]:
+        """Those of the layout, which follows from names alone: a part whose videos are all damaged is one of them."""
+        return {v.part for v in self.videos} | {d.part for d in self.damaged}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +76,55 @@ def files(source: Path) -> Path:
 
 def find(source: Path) -> Found:
     """Look at every video of a folder, or at the one that it is; what was seen is remembered. Raises DataError."""
-    if source.is_dir():
-        try:
-            paths, content = _of_folder(source)
-        except DataError as error:
-            raise DataError(error.message.replace("image_folder", NAME), error.hint) from error
-    else:
-        paths, content = [source.name], digest(source)
+    paths = _below(source) if source.is_dir() else [source.name]
     chosen = [p for p in paths if p.lower().endswith(VIDEO_SUFFIXES)]
     if not chosen:
         raise DataError(f"{NAME}: there is no video in '{source}'", hint=f"it reads {', '.join(VIDEO_SUFFIXES)}")
-    seen = json.loads(remembered(f"videos-1:{source.absolute()}", content, lambda: _look(files(source), chosen)))
-    good: dict[str, VideoInfo] = {}
-    damaged = []
+    parts = _parts(source, chosen)
+    content = _content(source, chosen)
+    seen = json.loads(remembered(f"videos-2:{source.absolute()}", content, lambda: _look(files(source), chosen)))
+    videos, damaged = [], []
     for path in chosen:
         reason = seen[path] if isinstance(seen[path], str) else undecodable(content, path)
         if reason:
-            damaged.append((path, reason))
+            damaged.append(Damaged(path, parts[path], reason))
         else:
-            good[path] = VideoInfo(**seen[path])
-    parts = _parts(source, list(good))
-    videos = tuple(Video(path, parts[path], info) for path, info in sorted(good.items()))
-    return Found(videos, tuple(damaged), len(paths) - len(chosen), content)
+            videos.append(Video(path, parts[path], VideoInfo(**seen[path])))
+    return Found(tuple(videos), tuple(damaged), len(paths) - len(chosen), content)
+
+
+def _below(source: Path) -> list[str]:
+    """Every file that is not hidden, sorted; links are followed."""
+    paths, visited = [], set()
+    try:
+        for folder, below, names in os.walk(source, followlinks=True):
+            seen = os.stat(folder)
+            if (seen.st_dev, seen.st_ino) in visited:  # a link that leads back up
+                below.clear()
+                continue
+            visited.add((seen.st_dev, seen.st_ino))
+            paths += [Path(folder, name).relative_to(source).as_posix() for name in names]
+    except OSError as error:
+        raise DataError(f"{NAME}: cannot read '{source}': {error.strerror or error}") from error
+    return sorted(p for p in paths if not _hidden(p))
+
+
+def _content(source: Path, chosen: Sequence[str]) -> str:
+    """A hash of the names and bytes of these videos; bytes are read again only where a file was changed."""
+    stamp = hashlib.sha256()
+    for path in chosen:
+        file = files(source) / path
+        try:
+            s = file.stat()
+        except OSError as error:
+            raise DataError(f"{NAME}: cannot read '{file}': {error.strerror or error}") from error
+        own = [path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino]
+        stamp.update(json.dumps(own).encode(errors="surrogatepass"))
+    return remembered(
+        f"videos:{source.absolute()}",
+        stamp.hexdigest(),
+        lambda: fingerprint({"videos": [[path, digest(files(source) / path)] for path in chosen]}),
+    )
 
 
 def undecodable(content: str, path: str, reason: str = "") -> str:
@@ -92,7 +136,7 @@ def undecodable(content: str, path: str, reason: str = "") -> str:
         return reason
 
     try:
-        return remembered(f"undecodable:{content}:{path}", "1", answer)
+        return remembered(f"undecodable:{content}:{path}", "2", answer)
     except LookupError:
         return ""
 
@@ -105,6 +149,8 @@ def _look(folder: Path, paths: Sequence[str]) -> str:
 def _one(path: Path) -> str | dict[str, float]:
     try:
         info = probe(path)
+    except MomentaryError:
+        raise  # remembered, it would cost the video for ever
     except DataError as error:
         return error.message
     if info.short:
@@ -131,6 +177,43 @@ def _parts(source: Path, paths: Sequence[str]) -> dict[str, str]:
             hint=f"splits are {_SPLIT_FOLDERS}; move it away, or leave out the split folders altogether",
         )
     return {path: _PARTS[p[skip]] for path, p in split_up.items()}
+
+
+def usable(source: Path, found: Found, part: str, span: int) -> list[Video]:
+    """The videos of a part that are whole and long enough. Raises DataError if there is none."""
+    own = [v for v in found.videos if v.part == part]
+    long = [v for v in own if v.info.frames >= span]
+    if not long:
+        reasons = {d.path: d.reason for d in found.damaged if d.part == part}
+        reasons |= {v.path: f"'{files(source) / v.path}' has {v.info.frames} frames" for v in own}
+        role = f"for '{part}'" if part in ("val", "test") else "to train with"
+        raise DataError(
+            f"{NAME}: no video {role} in '{source}' is whole and has the {span} frames of a clip: "
+            f"{reasons[min(reasons)]}",
+            hint="ask for fewer 'frames' or a smaller 'step'" if own else "mend the files or take them away",
+        )
+    return long
+
+
+def check_decoded(content: str, faults: Iterable[tuple[str, DataError | None]], strict: bool) -> None:
+    """Remember which videos turned out damaged, and raise one DataError for all that could not be decoded."""
+    damaged: dict[str, DataError] = {}
+    momentary: dict[str, DataError] = {}
+    for path, error in faults:
+        if error is not None:
+            (momentary if isinstance(error, MomentaryError) else damaged).setdefault(path, error)
+    for path, error in damaged.items():
+        undecodable(content, path, error.message)
+    failed = momentary or damaged
+    if not failed:
+        return
+    names = [f"'{path}'" for path in failed]
+    more = f" (and {len(names) - 4} more)" if len(names) > 4 else ""
+    all_of_them = f"; {len(names)} videos failed: {', '.join(names[:4])}{more}" if len(names) > 1 else ""
+    first = next(iter(failed.values()))
+    again = "run again: from now on the report names what is damaged, and the rest is used"
+    hint = first.hint if momentary else MEND if strict else again
+    raise DataError(f"{NAME}: {first.message}{all_of_them}", hint=hint) from first
 
 
 def by_video(

@@ -18,10 +18,11 @@ from harness.errors import ConfigError, DataError
 
 from . import _clips
 from ._clips import Array, ClipDataset, Part, StoredClips, between
-from ._videos import NAME, Found, Stretch, Video, by_time, by_video, files, find, undecodable, whole
+from ._videos import MEND, NAME, Found, Stretch, Video, by_time, by_video, check_decoded, files, find, usable, whole
 
+VERSION = 2
+"""Rises when this code or the door's decoders change any clip."""
 _BLOCK = 16 << 20
-_MEND = "mend the file or take it away, or leave 'strict' out"
 
 
 class VideoFolder(ClipDataset):
@@ -30,18 +31,23 @@ class VideoFolder(ClipDataset):
     inputs: uint8 [B, T, C, height, width], RGB or grey. Frames are resized while they are decoded until they cover the
     size (bilinear, proportions kept), and the centre is cut out; all are decoded once into an array in the cache folder
     (height * width * C bytes a frame).
-    Layouts: `split/.../video` with split folders train, val and test, which are used as they are; or any other tree.
+    Layouts: `split/.../video` with split folders train, val and test, which are used as they are (one in which no video
+    can be used is an error, not replaced); or any other tree. The layout follows from the names of all videos, damaged
+    ones too.
     Options: path, of the folder or video, absolute or below the data folder; frames of a clip; size in pixels, one
     number or [height, width]; channels; stride, frames between the starts of two clips of a video (null: a clip begins
-    where the last one ended); step, every so many frames one is taken; val and test, the fractions that are taken from
+    where the last one ended; clips that overlap are for training alone: in val and test, where each clip counts as an
+    observation of its own, the stride is at least a clip); step, every so many frames one is taken; val and test, the
+    fractions that are taken from
     the training videos where there is no such split folder; split_by: `video` draws whole videos with `split_seed`,
     `time` takes the end of each video (train, gap, val, gap, test; a gap has the frames of one clip), `auto` is
     `video` where there are enough videos for every split, else `time`; strict: refuse a damaged or shortened video,
     which is otherwise left out and named in the report.
     What a video holds is read from its packets, and its first picture is decoded; it is looked at once and remembered.
     Source: original.
-    Raises: DataError for a missing source, if nothing is left for a split, or for a video that turns out damaged when
-    it is decoded; ConfigError for a range.
+    Raises: DataError for a missing source, if nothing is left for a split, for videos that turn out damaged when they
+    are decoded (all at once; the next run leaves them out), or if the machine fails to read one, which is not
+    remembered; ConfigError for a range.
     """
 
     name = NAME
@@ -69,7 +75,7 @@ class VideoFolder(ClipDataset):
         arrays = _arrays(source, plan, cut, strict)
         splits: dict[SplitName, _clips.ClipSplit] = {}
         for split, stretches in plan.stretches.items():
-            ids, starts = _starts(stretches, cut)
+            ids, starts = _starts(split, stretches, cut)
             own = Part(arrays, {"frames": split}, {"starts": np.asarray(starts, dtype=np.int64)})
             splits[split] = StoredClips(ids, own, frames, step, channels)
         super().__init__(splits)
@@ -94,8 +100,10 @@ class VideoFolder(ClipDataset):
         cut = _Cut(frames, _pair(size), channels, frames * step if stride is None else stride, step)
         cut.check()
         plan = _plan(_source(root, path), cut, val, test, split_by, split_seed, strict)
-        sizes: dict[str, int] = {split: len(_starts(s, cut)[1]) for split, s in plan.stretches.items()}
-        mark = fingerprint({"version": "video_folder/1", **_told(plan, cut), "cut": [frames, cut.stride, step]})
+        sizes: dict[str, int] = {split: len(_starts(split, s, cut)[1]) for split, s in plan.stretches.items()}
+        mark = fingerprint(
+            {"version": f"video_folder/{VERSION}", **_told(plan, cut), "cut": [frames, cut.stride, step]}
+        )
         return DatasetInfo(mark, _clips.specs(frames, channels, *cut.size), sizes, notes=plan.notes)
 
 
@@ -157,25 +165,19 @@ def _plan(source: Path, cut: _Cut, val: float, test: float, by: str, seed: int, 
             f"{NAME}: options 'val' and 'test' are {val:g} and {test:g}", hint="give fractions whose sum is below 1"
         )
     found = find(source)
-    notes = [f"{NAME}: left out, as it is damaged: {reason}" for _, reason in found.damaged]
+    notes = [f"{NAME}: left out, as it is damaged: {d.reason}" for d in found.damaged]
     if found.damaged and strict:
-        raise DataError(f"{NAME}: {len(found.damaged)} of the videos cannot be used: {found.damaged[0][1]}", hint=_MEND)
-    long = [v for v in found.videos if v.info.frames >= cut.span]
-    base = "train" if any(v.part == "train" for v in found.videos) else "all"
-    if not any(v.part == base for v in long):
-        raise DataError(
-            f"{NAME}: no video to train with in '{source}' is whole and has the {cut.span} frames of a clip",
-            hint=found.damaged[0][1] if found.damaged else "ask for fewer 'frames' or a smaller 'step'",
-        )
-    if len(long) < len(found.videos):
-        notes.append(f"{NAME}: {len(found.videos) - len(long)} videos of less than {cut.span} frames were left out")
+        some = f"{NAME}: {len(found.damaged)} of the videos cannot be used"
+        raise DataError(f"{some}: {found.damaged[0].reason}", hint=MEND)
+    parts = {part: usable(source, found, part, cut.span) for part in sorted(found.parts)}
+    if short := len(found.videos) - sum(map(len, parts.values())):
+        notes.append(f"{NAME}: {short} videos of less than {cut.span} frames were left out")
     if found.other:
         notes.append(f"{NAME}: {found.other} files that are no video were left out")
-    own: dict[SplitName, list[Stretch]] = {s: whole([v for v in long if v.part == s]) for s in ("val", "test")}
     fractions: dict[SplitName, float] = {"test": test, "val": val}
-    wanted = {s: f for s, f in fractions.items() if f > 0 and not own[s]}
-    taken, note = _divide(source, [s for s in long if s.part == base], wanted, by, seed, cut)
-    stretches = {s: taken.get(s) or own.get(s, []) for s in _clips.SPLITS}
+    wanted = {s: f for s, f in fractions.items() if f > 0 and s not in parts}
+    taken, note = _divide(source, parts["train" if "train" in parts else "all"], wanted, by, seed, cut)
+    stretches = {s: taken[s] if s in taken else whole(parts.get(s, [])) for s in _clips.SPLITS}
     return _Plan(found, stretches, (*notes, *([note] if note else [])))
 
 
@@ -211,11 +213,13 @@ def _told(plan: _Plan, cut: _Cut) -> dict[str, object]:
     return {"content": plan.found.content, "size": list(cut.size), "channels": cut.channels, "stretches": rows}
 
 
-def _starts(stretches: Sequence[Stretch], cut: _Cut) -> tuple[list[str], list[int]]:
+def _starts(split: SplitName, stretches: Sequence[Stretch], cut: _Cut) -> tuple[list[str], list[int]]:
     """Names of the clips (the video and the frame there) and their first rows in the split's array."""
+    # Scores of clips that overlap are not independent, and the intervals of the report take them for that.
+    stride = cut.stride if split == "train" else max(cut.stride, cut.span)
     ids, rows, before = [], [], 0
     for s in stretches:
-        for i in range(0, s.count - cut.span + 1, cut.stride):
+        for i in range(0, s.count - cut.span + 1, stride):
             ids.append(f"{s.video.path}@{s.first + i:05d}")
             rows.append(before + i)
         before += s.count
@@ -242,32 +246,37 @@ def _arrays(source: Path, plan: _Plan, cut: _Cut, strict: bool) -> StoredArrays:
                 jobs.append((s, out[split][first : first + s.count]))
                 first += s.count
         with ThreadPoolExecutor(min(8, cpu_count() or 1)) as pool:
-            list(pool.map(lambda job: _decode(source, plan.found.content, job[0], job[1], cut, strict), jobs))
+            faults = list(pool.map(lambda job: _fault(source, job[0], job[1], cut), jobs))
+        check_decoded(plan.found.content, zip([s.video.path for s, _ in jobs], faults, strict=True), strict)
 
-    return filled_arrays(f"video_folder-{fingerprint({'version': 1, **_told(plan, cut)})}", shapes, fill)
+    return filled_arrays(f"video_folder-{fingerprint({'version': VERSION, **_told(plan, cut)})}", shapes, fill)
 
 
-def _decode(source: Path, content: str, stretch: Stretch, out: Array, cut: _Cut, strict: bool) -> None:
-    """Fill uint8 [count, C, h, w]. Raises DataError, and remembers the video as damaged."""
+def _fault(source: Path, stretch: Stretch, out: Array, cut: _Cut) -> DataError | None:
+    # Returned and not raised: one broken video must not keep the others from being decoded, and found broken as well.
+    try:
+        _decode(source, stretch, out, cut)
+    except DataError as error:
+        return error
+    return None
+
+
+def _decode(source: Path, stretch: Stretch, out: Array, cut: _Cut) -> None:
+    """Fill uint8 [count, C, h, w]. Raises DataError."""
     video, (height, width) = stretch.video, cut.size
     scale = max(height / video.info.height, width / video.info.width)
     tall = max(height, round(video.info.height * scale))
     wide = max(width, round(video.info.width * scale))
     top, left = (tall - height) // 2, (wide - width) // 2
     row = 0
-    try:
-        for block in read_frames(
-            files(source) / video.path,
-            range(stretch.first, stretch.first + stretch.count),
-            size=(tall, wide),
-            grey=cut.channels == 1,
-            info=video.info,
-            limit=_BLOCK,
-        ):
-            cropped = block[:, top : top + height, left : left + width]
-            out[row : row + len(block)] = cropped.transpose(0, 3, 1, 2)
-            row += len(block)
-    except DataError as error:
-        undecodable(content, video.path, error.message)
-        again = "run again: from now on the video is left out, and the report says so"
-        raise DataError(f"{NAME}: {error.message}", hint=_MEND if strict else again) from error
+    for block in read_frames(
+        files(source) / video.path,
+        range(stretch.first, stretch.first + stretch.count),
+        size=(tall, wide),
+        grey=cut.channels == 1,
+        info=video.info,
+        limit=_BLOCK,
+    ):
+        cropped = block[:, top : top + height, left : left + width]
+        out[row : row + len(block)] = cropped.transpose(0, 3, 1, 2)
+        row += len(block)
