@@ -40,3 +40,42 @@ def test_the_readmes_pictures_exist():
         target = part.partition(")")[0]
         if not target.startswith("http"):
             assert (ROOT / target.partition("#")[0]).exists(), target
+
+
+VIDEO = ROOT / "reports" / "moving-mnist-losses"
+WHOLE = "bce + 0.5 gdl + 0.02 perceptual"
+SHORT = {
+    "BCE + 0.5 GDL + 0.02 perceptual, causal": f"{WHOLE}, temporal_padding=causal, none, balance=none",
+    "BCE": "bce",
+    "BCE + 0.5 GDL": "bce + 0.5 gdl",
+    "BCE + 0.02 perceptual": "bce + 0.02 perceptual",
+    "all three, spatial attention on the last layer": "spatial",
+    "all three at equal gradient norms": "balance=gradient_norm",
+    "all three, Conv3D with `padding=same`": "temporal_padding=same",
+}
+
+
+def test_the_table_of_video_prediction_is_that_of_its_committed_report():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    with (VIDEO / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    assert set(rows) == set(SHORT.values())
+    for said, name in SHORT.items():
+        line, row = next(line for line in text.splitlines() if line.startswith(f"| {said} |")), rows[name]
+        assert row["n"] == "3"
+        for metric, digits in (("psnr", 2), ("ssim", 3), ("sharpness", 2)):
+            mean, low, high = (f"{float(row[f'{metric}_{part}']):.{digits}f}" for part in ("mean", "low", "high"))
+            assert f"{mean} [{low}, {high}]" in line, (said, metric)
+        assert (row["verdict"] or "baseline") in line
+        assert row["marks"] in line
+    gap = float(rows["temporal_padding=same"]["psnr_mean"])
+    gap -= float(rows[SHORT["BCE + 0.5 GDL + 0.02 perceptual, causal"]]["psnr_mean"])
+    assert f"loses {gap:.1f} dB" in text
+
+
+def test_the_report_on_video_says_what_of_the_claim_can_be_true_and_what_leaks():
+    text = (VIDEO / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    assert "All 21 trials finished" in text
+    for words in ("33.5 times apart", "18 of 19 frames at 47.8 dB and one at 18.3 dB", "LEAKS 1 frame", "contradicted"):
+        assert words in text, words
+    assert "not the standard mnist_test_seq.npy" in text
