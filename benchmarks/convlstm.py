@@ -195,10 +195,15 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, nargs="*", default=range(len(SHAPES)), help="indices into SHAPES")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    # cuDNN rounds the inputs of float32 convolutions to TF32 unless it is told not to.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     clock = time.process_time if arguments.clock == "processor" else time.perf_counter
     where = torch.cuda.get_device_name() if arguments.device.startswith("cuda") else f"{arguments.threads} threads"
     clips = f"clips of {FRAMES} frames {SIZE}x{SIZE}"
-    print(f"torch {torch.__version__}, {where}, float32, {arguments.clock} time, {arguments.rounds} rounds, {clips}")
+    print(
+        f"torch {torch.__version__}, {where}, float32 without TF32, {arguments.clock} time, "
+        f"{arguments.rounds} rounds, {clips}"
+    )
     for index in arguments.shapes:
         hidden, patch, batch = SHAPES[index]
         models = contenders(hidden, patch, arguments.device, arguments.compile)

@@ -123,6 +123,15 @@ def test_ssim_equals_torchmetrics_where_the_window_lies_in_the_frame(gaussian: b
     close(loss(output, target), 1.0 - places[..., 5:-5, 5:-5].mean(), atol=1e-6)
 
 
+def test_ssim_keeps_no_float64_which_mps_lacks_and_loses_no_digit_in_either_type() -> None:
+    loss = build("ssim")
+    assert [b.dtype for b in loss.buffers()] == [torch.float32]
+    exact = 1.0 - 0.9447675095408398  # see above
+    close(loss(*waves()), exact, atol=1e-12)
+    close(loss.double()(*waves()), exact, atol=1e-12)  # though its buffer went through float32
+    close(build("ssim")(*(x.float() for x in waves())), exact, atol=1e-6)
+
+
 def test_ssim_at_one_place_worked_out_by_hand() -> None:
     output, target = clips(1, 1, 3, 3)
     x, y = output.flatten(), target.flatten()

@@ -129,6 +129,57 @@ def test_random_weights_are_the_same_each_time_marked_and_leave_the_random_strea
     assert "random weights: distances in random features, not the published perceptual loss" in first.notes[0]
 
 
+def _chosen(loss: Any) -> list[list[int]]:
+    """The frames of 3 clips of 6 that one call compares."""
+    output, target = (x.unflatten(0, (3, 6)) for x in frames(36, size=4).split(18))
+    loss(output.requires_grad_(), target).backward()
+    return [[t for t in range(6) if bool(g[t].any())] for g in output.grad]
+
+
+def test_a_share_of_the_frames_is_drawn_anew_at_each_call_by_the_seed_and_leaves_the_random_stream_alone() -> None:
+    def drawn(loss: Any, seed: int) -> list[list[list[int]]]:
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found = [_chosen(loss) for _ in range(6)]
+        assert torch.equal(torch.get_rng_state(), before)
+        return found
+
+    loss = build(weights="random", layer="block1_conv1", frames=2)
+    first, other = drawn(loss, 5), drawn(loss, 6)
+    assert all(len(clip) == 2 for call in first for clip in call)
+    assert len({str(call) for call in first}) > 2
+    assert first != other
+    assert drawn(loss, 5) == first  # as another seed was seen in between
+    assert drawn(build(weights="random", layer="block1_conv1", frames=2), 6) == other  # as when resumed
+
+
+def test_gradients_taken_twice_of_one_graph_are_one_draw() -> None:
+    torch.manual_seed(5)
+    loss = build(weights="random", layer="block1_conv1", frames=2)
+    expected = [_chosen(loss) for _ in range(3)]
+    torch.manual_seed(6)
+    _chosen(loss)
+    torch.manual_seed(5)
+    assert _chosen(loss) == expected[0]
+    output = frames(6, size=4)[None].requires_grad_()
+    value = loss(output, torch.zeros_like(output))
+    once = torch.autograd.grad(value, output, retain_graph=True)[0]
+    assert torch.equal(once, torch.autograd.grad(value, output)[0])
+    assert _chosen(loss) == expected[2]
+
+
+def test_output_target_and_mask_are_cut_to_the_same_frames() -> None:
+    torch.manual_seed(5)
+    part, whole = (build(weights="random", layer="block1_conv1", frames=n) for n in (2, None))
+    clip, mask = frames(12, size=4).unflatten(0, (2, 6)), torch.rand(2, 6) > 0.5
+    assert part(clip, clip) == 0
+    chosen = _chosen(part)[0]
+    fresh = build(weights="random", layer="block1_conv1", frames=2)
+    fresh(clip, clip)
+    other = clip.flip(1)
+    close(fresh(clip, other, mask), whole(clip[:, chosen], other[:, chosen], mask[:, chosen]))
+
+
 def test_random_features_keep_a_usable_scale() -> None:
     for layer in ("block1_conv2", "block2_conv2", "block3_conv3"):
         assert 0.05 < float(build(weights="random", layer=layer).features(frames(2)).mean()) < 5

@@ -120,6 +120,7 @@ def test_files_that_cannot_be_trusted_or_read_are_errors(tmp_path: Path) -> None
     torch.save({"features.0.weight": "text"}, tmp_path / "text.pth")
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     torch.save({}, tmp_path / "empty.pth")
+    torch.save(torch.zeros(2), tmp_path / "bare.pth")
     for name, words in [
         ("garbage.pth", "cannot be read"),
         ("garbage.safetensors", "cannot be read"),
@@ -127,6 +128,7 @@ def test_files_that_cannot_be_trusted_or_read_are_errors(tmp_path: Path) -> None
         ("text.pth", "holds no state dict"),
         ("list.pth", "holds no state dict"),
         ("empty.pth", "holds no state dict"),
+        ("bare.pth", "holds no state dict"),
         ("absent.pth", "there is no file"),
     ]:
         with pytest.raises(DataError, match=words):

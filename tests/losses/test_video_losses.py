@@ -91,6 +91,20 @@ def test_a_mask_of_ones_changes_nothing_and_an_empty_one_gives_0(name: str, opti
 
 
 @every_loss
+def test_a_batch_without_clips_costs_0_under_a_mask_and_has_no_mean_without_one(
+    name: str, options: dict[str, Any]
+) -> None:
+    loss = build(name, **options)
+    output, target = clips(0, 3, 1, 12, 12, dtype=torch.float32)
+    output.requires_grad_()
+    value = loss(output, target, torch.ones(0, 3, dtype=torch.bool))
+    value.backward()
+    assert value == 0
+    assert output.grad.shape == output.shape
+    assert loss(output, target).isnan()  # as torch's own losses
+
+
+@every_loss
 def test_clips_and_their_frames_cost_the_same_and_batches_the_mean_of_their_parts(
     name: str, options: dict[str, Any]
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -131,6 +133,19 @@ def test_gradients_of_the_sequence_are_those_of_finite_differences(kernel, state
     assert torch.autograd.gradcheck(sequence.GatedSequence.apply, arguments)
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_sequence_takes_a_batch_without_clips(kernel):
+    weights = torch.rand(8, 1, kernel, kernel), torch.rand(8), torch.rand(8, 2, kernel, kernel)
+    weights = [w.requires_grad_() for w in weights]
+    x = torch.rand(3, 0, 1, 4, 4, requires_grad=True)
+    hidden, cell = sequence.GatedSequence.apply(x, *weights, None, None, 3)
+    assert hidden.shape == (3, 0, 2, 4, 4)
+    assert cell.shape == (0, 2, 4, 4)
+    hidden.sum().backward()
+    assert x.grad.shape == x.shape
+    assert all(bool((w.grad == 0).all()) for w in weights)
+
+
 def test_blocks_of_steps_give_what_the_whole_clip_gives(monkeypatch):
     model, clip = _model(), _clip()
     whole = model(clip)["logits"]
@@ -208,7 +223,7 @@ def test_same_padding_lets_exactly_one_earlier_output_see_a_frame(make):
 def test_a_rollout_equals_predictions_fed_back_by_hand(options):
     free = _model(horizon=4, **options).eval()
     step = _model(**options).eval()
-    step.load_state_dict(free.state_dict())
+    step.load_state_dict({k: v for k, v in free.state_dict().items() if ".fed_" not in k})
     clip = _clip(frames=3)["inputs"]
     with torch.no_grad():
         rolled = free({"inputs": clip})
@@ -217,6 +232,51 @@ def test_a_rollout_equals_predictions_fed_back_by_hand(options):
             torch.testing.assert_close(rolled["logits"][:, t], out["logits"][:, -1], atol=2e-6, rtol=1e-5)
             torch.testing.assert_close(rolled["activation"][:, t], out["activation"][:, -1], atol=2e-6, rtol=1e-5)
             clip = torch.cat([clip, out["logits"][:, -1:].sigmoid()], dim=1)
+
+
+def _statistics(model):
+    return {name: value.clone() for name, value in model.named_buffers()}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_frames_fed_back_leave_the_running_statistics_of_the_given_ones(compiled):
+    given, free = _model(), _model(horizon=3)
+    first = _statistics(free)
+    given(_clip())
+    run = torch.compile(free, backend="eager", fullgraph=True) if compiled else free
+    run(_clip())["logits"].square().mean().backward()
+    after = _statistics(free)
+    assert len(after) == 10
+    assert all(not torch.equal(after[name], first[name]) for name in after)
+    for name, value in _statistics(given).items():
+        torch.testing.assert_close(after[name], value, msg=name)
+    free(_clip())
+    assert all(int(value) == 2 for name, value in free.named_buffers() if "tracked" in name)
+
+
+def test_frames_fed_back_are_normalised_by_their_own_batch_in_training_and_by_their_own_kind_in_evaluation():
+    model = _model(horizon=2)
+    calls = []
+
+    def note(module, inputs, output):
+        calls.append((inputs[0].detach(), output.detach()))
+
+    model.layers[0].norm.register_forward_hook(note)
+    norm = model.layers[0].norm
+    for training in (True, False):
+        calls.clear()
+        model.train(training)(_clip())
+        assert [len(x) for x, _ in calls] == [10, 2]  # all frames given of two clips, then one fed back
+        x, found = calls[1]
+        statistics = (None, None) if training else (norm.fed_mean, norm.fed_var)
+        expected = F.batch_norm(x, *statistics, norm.weight, norm.bias, training, eps=norm.eps)
+        torch.testing.assert_close(found, expected.detach())
+    before = _statistics(model)
+    model.train()
+    norm.eval()  # as a stage that holds the statistics of batch norm does
+    model(_clip())
+    kept = {name: value for name, value in _statistics(model).items() if name.startswith("layers.0")}
+    assert all(torch.equal(value, before[name]) for name, value in kept.items())
 
 
 def test_a_rollout_is_trained_through_the_frames_that_it_feeds_back():
@@ -469,3 +529,23 @@ def test_a_site_takes_one_block_and_no_temporal_one(gates):
     with pytest.raises(ConfigError, match="'temporal'"):
         model.attach(gates, "stage")
     assert list(model.sites) == ["layers_0"]
+
+
+@pytest.fixture
+def tf32():
+    """Both switches, on for the time of a test; pytest's own patches would delete them afterwards."""
+    owners = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [owner.allow_tf32 for owner in owners]
+    for owner in owners:
+        owner.allow_tf32 = True
+    yield owners
+    for owner, value in zip(owners, before, strict=True):
+        owner.allow_tf32 = value
+
+
+def test_the_benchmark_computes_in_float32_and_says_so(monkeypatch, capsys, tf32):
+    path = Path(__file__).parents[2] / "benchmarks" / "convlstm.py"
+    monkeypatch.setattr("sys.argv", [str(path), "--shapes", "--threads", str(torch.get_num_threads())])
+    runpy.run_path(str(path), run_name="__main__")
+    assert [owner.allow_tf32 for owner in tf32] == [False, False]
+    assert "float32 without TF32" in capsys.readouterr().out

@@ -47,7 +47,7 @@ class GradientDifference:
         across = self._apart(predicted.diff(dim=-1), true.diff(dim=-1))
         total = down.flatten(1).sum(1) + across.flatten(1).sum(1)
         if self.reduction == "mean":
-            total = total / (down[0].numel() + across[0].numel())
+            total = total / (math.prod(down.shape[1:]) + math.prod(across.shape[1:]))
         return masked_mean(total, real)
 
     def _apart(self, predicted: Tensor, true: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Source: Johnson et al. 2016, arXiv:1603.08155, eq. 2. Differs: see `Perceptual`.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 import torch
@@ -33,7 +34,8 @@ class Perceptual(nn.Module):
     dict of torchvision's VGG (.pth or .safetensors), of which the first layers up to `layer` are enough; or the
     activation-normalised VGG-19 (keys 0, 2, 5, 9, 12, 16), with the preprocessing and the edges that it was made with.
     `frames` compares so many frames of every clip, drawn anew at each call: an unbiased estimate of the mean over all,
-    for a share of the cost.
+    for a share of the cost. The choice follows from torch's seed and the number of calls since it was set, and draws
+    nothing from the global stream, so that dropout sees the same numbers with this term and without it.
     Cost: to block2_conv2 0.38 GMAC a 64 x 64 frame, for the output twice (there and back) and for the target once, and
     about 6 MB a frame until the update is done; 0.26 M weights. In float32 under autocast, too.
     Source: see the module. Differs: layer relu2_2 is block2_conv2 here; any other may be chosen, with other units.
@@ -62,6 +64,7 @@ class Perceptual(nn.Module):
         if frames is not None and frames < 1:
             raise ConfigError(f"loss 'perceptual': frames is {frames}", hint="give one at least, or null for all")
         self.frames = frames
+        self._seed, self._calls = -1, 0
         try:
             self.features, origin = _features(net, layer, weights, file)
         except ConfigError as error:
@@ -72,7 +75,7 @@ class Perceptual(nn.Module):
 
     def forward(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.frames is not None and output.ndim == 5 and output.shape[1] > self.frames:
-            chosen = torch.randperm(output.shape[1], device="cpu")[: self.frames].to(output.device)
+            chosen = self._draw(output.shape[1])[: self.frames].to(output.device)
             output, target = output[:, chosen], target[:, chosen]
             mask = mask[:, chosen] if mask is not None and mask.ndim == 2 else mask
         predicted, true, real = framed("perceptual", output, target, mask, least=self.least)
@@ -87,6 +90,19 @@ class Perceptual(nn.Module):
                 wanted = self.features(true.float().expand(-1, 3, -1, -1))
             found = self.features(predicted.float().expand(-1, 3, -1, -1))
         return masked_mean((found - wanted).square().flatten(1).mean(1), real)
+
+    def _draw(self, count: int) -> Tensor:
+        """An order of `count` frames.
+
+        The seed stands for the epoch, since the harness sets another one at the start of each: a resumed epoch then
+        draws what it drew before, and a checkpoint needs no state of this.
+        """
+        seed = torch.initial_seed()
+        self._calls = self._calls + 1 if seed == self._seed else 0
+        self._seed = seed
+        digest_of_both = hashlib.sha256(f"frames/{seed}/{self._calls}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest_of_both[:8], "big") >> 1)
+        return torch.randperm(count, generator=generator)
 
 
 def _features(net: Net, layer: str, weights: str, file: str | None) -> tuple[Features, str]:

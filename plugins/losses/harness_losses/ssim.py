@@ -52,12 +52,16 @@ class Ssim(nn.Module):
             )
         if not 0.0 < sigma < math.inf:
             raise ConfigError(f"loss 'ssim': sigma is {sigma:g}", hint="it is above 0; 1.5 is usual")
-        # A buffer, so that a GPU need not wait for a copy at every update.
-        self.register_buffer("weights", weights_of(window, window_size, float(sigma)), persistent=False)
+        self._made_of = (window, window_size, float(sigma))
+        # A buffer, so that a GPU need not wait for a copy at every update; not of float64, which MPS does not have.
+        self.register_buffer("weights", weights_of(*self._made_of).float(), persistent=False)
 
     def forward(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         predicted, true, real = framed("ssim", output, target, mask, least=len(self.weights))
-        return masked_mean(1.0 - ssim_map(predicted, true, self.weights).flatten(1).mean(1), real)
+        weights = self.weights
+        if predicted.dtype == torch.float64:
+            weights = weights_of(*self._made_of).to(predicted.device)
+        return masked_mean(1.0 - ssim_map(predicted, true, weights).flatten(1).mean(1), real)
 
 
 def weights_of(window: Window, size: int, sigma: float) -> Tensor:

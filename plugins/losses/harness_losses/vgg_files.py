@@ -75,7 +75,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     tensors = isinstance(found, Mapping) and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
     )
-    if not found or not tensors:
+    if not tensors or not found:
         raise DataError(
             f"loss 'perceptual': '{path.name}' holds no state dict", hint="save `model.state_dict()` with torch.save"
         )

@@ -28,6 +28,22 @@ if TYPE_CHECKING:
 Head = Literal["conv3d", "conv2d"]
 
 
+class FrameNorm(nn.BatchNorm2d):
+    """Batch normalisation with one scale and shift, and running statistics of their own for frames fed back."""
+
+    def __init__(self, channels: int, feeds_back: bool) -> None:
+        super().__init__(channels)
+        self.register_buffer("fed_mean", torch.zeros(channels) if feeds_back else None)
+        self.register_buffer("fed_var", torch.ones(channels) if feeds_back else None)
+
+    def forward(self, x: Tensor, fed_back: bool = False) -> Tensor:
+        if not fed_back:
+            return super().forward(x)
+        momentum = 0.1 if self.momentum is None else self.momentum
+        statistics = self.get_buffer("fed_mean"), self.get_buffer("fed_var")
+        return F.batch_norm(x, *statistics, self.weight, self.bias, self.training, momentum, self.eps)
+
+
 class Layer(nn.Module):
     """A recurrent layer and what follows it frame by frame: the norm, and attention as a hook behind the norm."""
 
@@ -36,10 +52,16 @@ class Layer(nn.Module):
         self.recurrent = recurrent
         self.norm = norm
 
-    def forward(self, x: Tensor | None, state: State | None, steps: int) -> tuple[Tensor, Tensor, State]:
-        """(what the next layer reads, hidden states, state after the last step); x [T, B, Cin, H, W] or None."""
+    def forward(
+        self, x: Tensor | None, state: State | None, steps: int, fed_back: bool = False
+    ) -> tuple[Tensor, Tensor, State]:
+        """(what the next layer reads, hidden states, state after the last step); x [T, B, Cin, H, W] or None.
+
+        `fed_back`: the norm keeps the statistics of these steps apart from those of the frames given.
+        """
         hidden, state = self.recurrent(x, state, steps)
-        passed: Tensor = self.norm(hidden.flatten(0, 1))
+        flat = hidden.flatten(0, 1)
+        passed: Tensor = self.norm(flat, fed_back) if isinstance(self.norm, FrameNorm) else self.norm(flat)
         return passed.view(hidden.shape), hidden, state
 
 
@@ -59,8 +81,9 @@ class FramePredictor(nn.Module):
     names `layers.0`, `layers.1`, … (and `forecaster.0`, …) or patterns such as `layers.*`. Attention sees all frames of
     a call as images [T·B, C, h, w]. In a rollout it also acts in every step that is fed back.
 
-    Batch normalisation takes its statistics over all frames of a call: in training, over all frames given at once and
-    then over each frame fed back.
+    Batch normalisation takes its statistics in training over all frames given at once, and over each frame fed back by
+    itself. Running statistics of given frames and of frames fed back are kept apart, since those of predictions are
+    others: in one, every frame fed back would count as much as all given ones, and in evaluation neither would fit.
     """
 
     def __init__(
@@ -87,12 +110,14 @@ class FramePredictor(nn.Module):
         self.placement_note = ""
         self._horizon, self._patch = io.horizon, patch
 
+        feeds_back = io.horizon > 1 and not forecaster
+
         def stack(channels_in: int, normed: Sequence[bool]) -> nn.ModuleList:
             size = (clip.height, clip.width) if peephole else None
             layers = nn.ModuleList()
             for (before, after), kernel, norm in zip(pairwise((channels_in, *channels)), kernels, normed, strict=True):
                 cell = RecurrentConv(before, after, kernel, gating=gating, peephole=size, activation=activation)
-                layers.append(Layer(cell, nn.BatchNorm2d(after) if norm else nn.Identity()))
+                layers.append(Layer(cell, FrameNorm(after, feeds_back) if norm else nn.Identity()))
             return layers
 
         # The last layer of an encoder hands on its state alone, so a norm behind it would never learn.
@@ -141,7 +166,7 @@ class FramePredictor(nn.Module):
         values, carried = self.head.run(passed, None)
         frames, shown = [values[-1:]], [hidden[-1:]]
         for _ in range(self._horizon - 1):
-            passed, hidden, states = _run(self.layers, torch.sigmoid(frames[-1]), states, 1)
+            passed, hidden, states = _run(self.layers, torch.sigmoid(frames[-1]), states, 1, fed_back=True)
             value, carried = self.head.run(passed, carried)
             frames.append(value)
             shown.append(hidden)
@@ -188,13 +213,13 @@ class FramePredictor(nn.Module):
 
 
 def _run(
-    layers: nn.ModuleList, x: Tensor | None, states: Sequence[State | None], steps: int
+    layers: nn.ModuleList, x: Tensor | None, states: Sequence[State | None], steps: int, fed_back: bool = False
 ) -> tuple[Tensor, Tensor, list[State]]:
     """Layer by layer over all steps; (what the head reads, hidden states of the last layer, state of every layer)."""
     after = []
     hidden = torch.empty(0)
     for layer, before in zip(layers, states, strict=True):
-        x, hidden, state = layer(x, before, steps)
+        x, hidden, state = layer(x, before, steps, fed_back)
         after.append(state)
     if x is None:
         raise ValueError("a stack has at least one layer")

@@ -29,6 +29,7 @@ class GatedSequence(torch.autograd.Function):
     rows: PyTorch's tanh takes six times as long as its sigmoid on a CPU. Gates are computed in the memory of the
     input's convolution, and going back, a weight's gradient is one convolution over a block of steps. A block is the
     whole clip but on a CPU, where memory that leaves the cache, or is new to the process, costs more than arithmetic.
+    Forward-mode derivatives and `torch.func` do not work through it: they need the plain loop of `RecurrentConv`.
 
     Shapes: x [T, B, Cin, H, W] (None: `steps` steps without input), weight_x [4·C, Cin, k, k] or None, bias [4·C],
     weight_h [4·C, C, k, k], h and c [B, C, H, W] before the first step, or None for zeros -> h of all steps
@@ -135,7 +136,7 @@ def _rows(x: Tensor | None, weight_x: Tensor | None, bias: Tensor, h: Tensor | N
         raise ValueError("a layer without input runs on from a state")
     many = steps - start
     if bias.device.type == "cpu":
-        many = min(many, max(1, BLOCK_BYTES // (4 * len(bias) * like[:, 0].numel())))
+        many = min(many, max(1, BLOCK_BYTES // max(1, 4 * len(bias) * like[:, 0].numel())))
     if x is None or weight_x is None:
         return _empty(like, many, len(bias), wide(bias.dtype)).copy_(bias.view(-1, 1, 1))
     flat = F.conv2d(x[start : start + many].flatten(0, 1), weight_x, bias, padding=weight_x.shape[-1] // 2)
@@ -161,7 +162,7 @@ def _add_hidden(rows: Tensor, h: Tensor, weight: Tensor) -> None:
 def _grad_of_hidden(grad_rows: Tensor, h: Tensor, weight: Tensor) -> Tensor:
     if _is_matrix(grad_rows, weight):
         flat = torch.mm(_pixels(grad_rows), weight.flatten(1))
-        return flat.view(*grad_rows.shape[:1], *grad_rows.shape[2:], -1).permute(0, 3, 1, 2)
+        return flat.view(*grad_rows.shape[:1], *grad_rows.shape[2:], flat.shape[1]).permute(0, 3, 1, 2)
     return _conv_back(grad_rows, h, weight, (True, False, False))[0]
 
 
