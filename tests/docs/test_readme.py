@@ -73,6 +73,16 @@ def test_the_table_of_video_prediction_is_that_of_its_committed_report():
     assert f"loses {gap:.1f} dB" in text
 
 
+def test_the_free_run_of_the_readme_is_that_of_its_committed_report():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    folder = ROOT / "reports" / "moving-mnist-rollout-small"
+    with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    mean, low, high = (f"{float(row[f'psnr_{part}']):.2f}" for part in ("mean", "low", "high"))
+    assert f"{mean} dB [{low}, {high}]" in text
+    assert "not comparable" in (folder / "report.md").read_text(encoding="utf-8")
+
+
 def test_the_report_on_video_says_what_of_the_claim_can_be_true_and_what_leaks():
     text = (VIDEO / "report.md").read_text(encoding="utf-8").replace("\\", "")
     assert "All 21 trials finished" in text
