@@ -66,6 +66,10 @@ def summary(result: StudyResult) -> None:
     ]
     plain_table(("row", "seeds", metric.name, "difference", "verdict"), rows)
     click.echo(f"{metric.name}: {metric.definition}; {metric.better} is better; on test; ± half a 95 % interval")
+    if any("LEAKS" in row["marks"] for row in result.table().to_dict("records")):
+        click.echo(
+            "LEAKS: the model reads frames that it is asked to predict, so its row is not compared with the others"
+        )
 
 
 _ENDS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}

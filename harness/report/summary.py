@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from ..stats import quantity
 from ..stats.wording import between
-from ..trial import Config, Study
+from ..trial import Config, Study, format_value
 from .analysis import Analysis, Arm, detectable
 from .audited import cautions
 from .document import Block, Bullets, Item, Text, Tone
@@ -29,6 +30,7 @@ def headline(analysis: Analysis) -> str:
     in_stages = f" in {next(iter(stages))} stages" if len(stages) == 1 and stages != {1} else ""
     epochs = _range({c.train.epochs for c in configs})
     parts = [
+        *([task] if (task := _task(analysis, configs[0])) else []),
         f"{_names((c.model.label() for c in configs), 'models')} on "
         f"{_names((c.dataset.label() for c in configs), 'datasets')}{items}",
         f"{epochs} epoch{'' if epochs == '1' else 's'}{in_stages}",
@@ -37,6 +39,14 @@ def headline(analysis: Analysis) -> str:
         _names((c.train.precision for c in configs), "precisions"),
     ]
     return ", ".join(p for p in parts if p)
+
+
+def _task(analysis: Analysis, config: Config) -> str:
+    """The task with what it was asked, defaults included; nothing for one that can be asked in one way only."""
+    defaults = analysis.evidence.defaults("task", config.task.name)
+    asked = {**defaults, **config.task.as_dict()}
+    told = ", ".join(f"{k}={format_value(v)}" for k, v in sorted(asked.items()))
+    return f"{config.task.name}({told})" if told else ""
 
 
 def _names(found: Iterable[str], noun: str) -> str:
@@ -113,6 +123,28 @@ def _family(analysis: Analysis, size: int) -> str:
     return text
 
 
+def _below_floors(analysis: Analysis) -> list[str]:
+    """Rows that are no better than something that was never trained: their differences say little."""
+    m = analysis.primary
+    sign = 1 if m.better == "higher" else -1
+    floors: dict[str, float] = {}
+    for record in analysis.ok:
+        for name, values in record.floors.items():
+            if m.name in values:
+                floors[name] = max(sign * values[m.name], floors.get(name, -math.inf))
+    if not floors:
+        return []
+    best = max(floors, key=lambda name: floors[name])
+    known = [(a, a.intervals[m.name].mean) for a in analysis.ranked]
+    below = [a.label for a, mean in known if mean is not None and sign * mean <= floors[best]]
+    if not below:
+        return []
+    return [
+        f"{_listed(below)} {'is' if len(below) == 1 else 'are'} no better in {m.name} than '{one_line(best)}'"
+        f" ({quantity(sign * floors[best], m.unit)}), which needs no training: their differences say little."
+    ]
+
+
 def warnings(analysis: Analysis) -> tuple[str, ...]:
     """All that a reader must know before believing the table."""
     found: list[str] = []
@@ -120,6 +152,7 @@ def warnings(analysis: Analysis) -> tuple[str, ...]:
         found.append(analysis.no_baseline)
     found.extend(cautions(analysis))
     found.extend(analysis.broken)
+    found.extend(_below_floors(analysis))
     single = [a.label for a in analysis.arms if a.intervals[analysis.primary.name].n == 1]
     if single:
         found.append(

@@ -468,7 +468,7 @@ def test_compiled_code_gives_equal_frames_and_gradients():
     [
         ({"hidden": ()}, r"hidden is \[\]"),
         ({"hidden": (4, 0)}, r"hidden is \[4, 0\]"),
-        ({"hidden": (4, 4, 4), "kernels": (3, 3)}, "hidden names 3 layers, and kernels 2"),
+        ({"hidden": (4, 4, 4), "kernels": (3, 3)}, "makes 3 layers, and kernels .* are 2"),
         ({"kernels": (3, 4)}, "kernels has 4"),
         ({"head_kernel": 2}, "head_kernel has 2"),
         ({"patch": 3}, "patch is 3, and frames are 8x8"),
@@ -485,8 +485,9 @@ def test_options_that_do_not_fit_are_refused_with_a_hint(options, message):
 
 
 def test_one_kernel_size_serves_all_layers():
-    model = _model(hidden=(2, 3, 4), kernels=(5,))
-    assert [layer.recurrent.hidden.kernel_size for layer in model.layers] == [(5, 5)] * 3
+    for kernels in (5, (5,)):
+        model = _model(hidden=(2, 3, 4), kernels=kernels)
+        assert [layer.recurrent.hidden.kernel_size for layer in model.layers] == [(5, 5)] * 3
 
 
 @pytest.mark.parametrize(

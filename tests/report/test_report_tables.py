@@ -112,6 +112,22 @@ def test_predictors_without_training_stand_below_the_rows_without_an_n():
     assert [row.group for row in found.lines] == ["baseline", *["row"] * 4, "floor"]
 
 
+def test_rows_no_better_than_a_predictor_without_training_are_named_in_the_warnings():
+    evidence = make_evidence()
+    assert not any("needs no training" in w for w in warnings(analyse(evidence)))
+    high = {i: dataclasses.replace(r, floors={"oracle": {evidence.select: 0.999}}) for i, r in evidence.records.items()}
+    (told,) = (w for w in warnings(analyse(dataclasses.replace(evidence, records=high))) if "needs no training" in w)
+    assert "'oracle'" in told
+    assert all(cell.label in told for cell in evidence.study.cells[:2])
+
+
+def test_the_first_line_says_what_the_task_was_asked():
+    evidence = make_evidence()
+    asked = dataclasses.replace(evidence, defaults=lambda kind, name: {"protocol": "rollout"} if kind == "task" else {})
+    assert "classification(protocol=rollout)" in headline(analyse(asked))
+    assert "classification" not in headline(analyse(evidence))
+
+
 def test_a_study_without_baseline_has_a_table_without_differences_and_says_why():
     evidence = make_evidence(("se", "spatial"))
     analysis = analyse(evidence)

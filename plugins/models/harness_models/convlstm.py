@@ -17,7 +17,7 @@ from harness_models.predictor import FramePredictor
 def convlstm(
     io: IO,
     hidden: tuple[int, ...] = (64, 64, 64),
-    kernels: tuple[int, ...] = (5, 3, 1),
+    kernels: int | tuple[int, ...] = (5, 3, 1),
     norm: Literal["batch", "none"] = "batch",
     gating: bool = True,
     peephole: bool = False,
@@ -83,13 +83,14 @@ def convlstm_baseline(
     )
 
 
-def _per_layer(hidden: Sequence[int], kernels: Sequence[int]) -> list[int]:
+def _per_layer(hidden: Sequence[int], kernels: int | Sequence[int]) -> list[int]:
     """The kernel size of each layer. Raises ConfigError."""
     _counts("hidden", hidden)
+    kernels = (kernels,) if isinstance(kernels, int) else kernels
     if len(kernels) not in (1, len(hidden)):
         raise ConfigError(
-            f"model: hidden names {len(hidden)} layers, and kernels {len(kernels)}",
-            hint="give one kernel size a layer, or one for all of them",
+            f"model: hidden {list(hidden)} makes {len(hidden)} layers, and kernels {list(kernels)} are {len(kernels)}",
+            hint="write one kernel size for all layers (kernels: 3), or a list with one for each",
         )
     sizes = [_odd("kernels", kernel) for kernel in kernels]
     return sizes * len(hidden) if len(sizes) == 1 else sizes
