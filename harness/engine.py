@@ -165,12 +165,7 @@ def train(
     state = Progress(resumed)
     selects = next(m for m in parts.task.metrics if m.name == parts.task.select)
     ema = _ema(model, recipe.ema, resumed)
-    ledger = Ledger(
-        [t.key for t in parts.losses],
-        [t.coefficient for t in parts.losses],
-        recipe.balance == "gradient_norm",
-        loader.steps,
-    )
+    ledger = Ledger.of(parts.losses, recipe.balance == "gradient_norm", loader.steps)
     forward = _compiled(model, ledger) if recipe.compile else model
     started, clock = time.perf_counter(), Clock()
     learning: Learning | None = None

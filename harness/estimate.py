@@ -42,7 +42,7 @@ def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, thr
         stage = config.train.stages[-1]
         optimizer, _ = begin_stage(parts, registry, stage, loader.steps)
         set_training(parts.model, stage)
-        ledger = Ledger([t.key for t in parts.losses], [t.coefficient for t in parts.losses], False, loader.steps)
+        ledger = Ledger.of(parts.losses, False, loader.steps)
         times = []
         started = time.perf_counter()
         for step, raw in enumerate(loader.training(0)):

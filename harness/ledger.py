@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .assembly import WeightedLoss
+
 PROBES = 4
 """Updates of an epoch at which gradients are taken term by term; each costs one more backward pass a term."""
 
@@ -34,6 +36,11 @@ class Ledger:
         self._due = {round(i * steps / PROBES) for i in range(PROBES)} if len(self._keys) > 1 else set()
         self.factors = list(self._coefficients)
         self._seen: dict[str, list[float]] = defaultdict(list)
+
+    @classmethod
+    def of(cls, losses: Sequence[WeightedLoss], balance: bool, steps: int) -> Ledger:
+        """Of a trial's loss, with so many updates an epoch."""
+        return cls([t.key for t in losses], [t.coefficient for t in losses], balance, steps)
 
     @property
     def active(self) -> bool:

@@ -33,6 +33,7 @@ class Loader:
     def __init__(self, split: Split, device: str, batch_size: int, seed: int, processes: int = 0) -> None:
         self.split, self.device, self.batch_size = split, torch.device(device), batch_size
         self._seed, self._processes = seed, processes
+        self._generate = split.generate if isinstance(split, Generates) else None
         self._resident = _resident(split, self.device)
         self.steps = len(self._cut(list(range(len(split))), training=True))
         """Updates of one training epoch."""
@@ -69,8 +70,8 @@ class Loader:
             yield {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
 
     def _rows(self, arrays: Mapping[str, Tensor], index: Tensor, draw: int) -> Batch:
-        if isinstance(self.split, Generates):
-            return self.split.generate(arrays, index, draw)
+        if self._generate is not None:
+            return self._generate(arrays, index, draw)
         return {key: array[index] for key, array in arrays.items()}
 
 

@@ -54,6 +54,7 @@ def summary(result: StudyResult) -> None:
         half = f" ± {(high - low) / 2:.2f}" if math.isfinite(high - low) else ""
         return f"{middle:{sign}.2f}{half}{unit}"
 
+    records = result.table().to_dict("records")
     rows = [
         (
             f"{row['row']} [{row['marks']}]" if row["marks"] else row["row"],
@@ -62,11 +63,11 @@ def summary(result: StudyResult) -> None:
             "baseline" if row["baseline"] else shown(row, "difference", points, "+"),
             row["verdict"],
         )
-        for row in result.table().to_dict("records")
+        for row in records
     ]
     plain_table(("row", "seeds", metric.name, "difference", "verdict"), rows)
     click.echo(f"{metric.name}: {metric.definition}; {metric.better} is better; on test; ± half a 95 % interval")
-    if any("LEAKS" in row["marks"] for row in result.table().to_dict("records")):
+    if any("LEAKS" in row["marks"] for row in records):
         click.echo(
             "LEAKS: the model reads frames that it is asked to predict, so its row is not compared with the others"
         )

@@ -130,6 +130,15 @@ class Analysis:
     def challengers(self) -> tuple[Arm, ...]:
         return tuple(a for a in self.arms if a is not self.baseline)
 
+    def floors(self, metric: str) -> Mapping[str, list[float]]:
+        """Predictor without training -> its value in every record, in order: rows may be tested on different data."""
+        found: dict[str, list[float]] = {}
+        for record in self.ok:
+            for name, values in record.floors.items():
+                if metric in values:
+                    found.setdefault(one_line(name), []).append(values[metric])
+        return found
+
     def shown(self, limit: int) -> tuple[tuple[Arm, ...], int]:
         """The baseline and the rows that differ most from it, in order; and how many finished rows were left out."""
         finished = [a for a in self.arms if a.ok]

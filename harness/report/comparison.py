@@ -105,13 +105,8 @@ def _cost(arm: Arm, key: str) -> Entry:
 
 def floors(analysis: Analysis, metric: Metric) -> list[tuple[str, str]]:
     """(predictor, value) of all that needs no training; a range where rows were tested on different data."""
-    found: dict[str, list[float]] = {}
-    for record in analysis.ok:
-        for name, values in record.floors.items():
-            if metric.name in values:
-                found.setdefault(one_line(name), []).append(values[metric.name])
     rows = []
-    for name, seen in found.items():
+    for name, seen in analysis.floors(metric.name).items():
         low, high = numbers.value(min(seen), metric.unit), numbers.value(max(seen), metric.unit)
         rows.append((name, low if low == high else f"{low} to {high}"))
     return rows

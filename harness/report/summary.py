@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from ..stats import quantity
@@ -127,11 +126,7 @@ def _below_floors(analysis: Analysis) -> list[str]:
     """Rows that are no better than something that was never trained: their differences say little."""
     m = analysis.primary
     sign = 1 if m.better == "higher" else -1
-    floors: dict[str, float] = {}
-    for record in analysis.ok:
-        for name, values in record.floors.items():
-            if m.name in values:
-                floors[name] = max(sign * values[m.name], floors.get(name, -math.inf))
+    floors = {name: max(sign * value for value in seen) for name, seen in analysis.floors(m.name).items()}
     if not floors:
         return []
     best = max(floors, key=lambda name: floors[name])
@@ -140,7 +135,7 @@ def _below_floors(analysis: Analysis) -> list[str]:
     if not below:
         return []
     return [
-        f"{_listed(below)} {'is' if len(below) == 1 else 'are'} no better in {m.name} than '{one_line(best)}'"
+        f"{_listed(below)} {'is' if len(below) == 1 else 'are'} no better in {m.name} than '{best}'"
         f" ({quantity(sign * floors[best], m.unit)}), which needs no training: their differences say little."
     ]
 

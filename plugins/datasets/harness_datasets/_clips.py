@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from harness.contracts import Spec, Split, SplitName
+from harness.contracts import Spec
 from harness.data import StoredArrays
 from harness.errors import ConfigError
+
+from ._opened import SPLITS as SPLITS
+from ._opened import OpenedDataset
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from harness.contracts import Batch
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class Part(Mapping[str, Array]):
@@ -103,20 +105,8 @@ def coloured(clips: Tensor, channels: int) -> Tensor:
     return clips if clips.shape[2] == channels else clips.expand(-1, -1, channels, -1, -1).contiguous()
 
 
-class ClipDataset:
-    """Opened clips. Raises ConfigError for a split or fold that there is not."""
-
-    name = ""
-
-    def __init__(self, splits: Mapping[SplitName, ClipSplit]) -> None:
-        self._splits = splits
-
-    def split(self, name: SplitName, fold: int = 0) -> Split:
-        if name not in self._splits:
-            raise ConfigError(f"{self.name} has no split '{name}'", hint=f"it has {', '.join(SPLITS)}")
-        if fold != 0:
-            raise ConfigError(f"{self.name} has no folds, so fold {fold} does not exist")
-        return self._splits[name]
+class ClipDataset(OpenedDataset):
+    """Opened clips."""
 
 
 def specs(frames: int, channels: int, height: int, width: int) -> dict[str, Spec]:

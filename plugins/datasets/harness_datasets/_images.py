@@ -7,9 +7,12 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from harness.contracts import DatasetInfo, Spec, Split, SplitName
+from harness.contracts import DatasetInfo, Spec, SplitName
 from harness.data import ArraySplit, fingerprint, stratified_holdout
 from harness.errors import ConfigError
+
+from ._opened import SPLITS as SPLITS
+from ._opened import OpenedDataset
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Normalise: TypeAlias = Literal["dataset", "imagenet", "half", "none"]
@@ -17,7 +20,6 @@ Statistics: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 GREY_IMAGENET: Statistics = ((0.449,), (0.226,))  # the means over the three channels
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class ItemNames(Sequence[str]):
@@ -42,20 +44,8 @@ class ItemNames(Sequence[str]):
         return f"{self._part}/{int(row):05d}"
 
 
-class ImageDataset:
-    """Opened images with labels. Raises ConfigError for a split or fold that there is not."""
-
-    name = ""
-
-    def __init__(self, splits: Mapping[SplitName, ArraySplit]) -> None:
-        self._splits = splits
-
-    def split(self, name: SplitName, fold: int = 0) -> Split:
-        if name not in self._splits:
-            raise ConfigError(f"{self.name} has no split '{name}'", hint=f"it has {', '.join(SPLITS)}")
-        if fold != 0:
-            raise ConfigError(f"{self.name} has no folds, so fold {fold} does not exist")
-        return self._splits[name]
+class ImageDataset(OpenedDataset):
+    """Opened images with labels."""
 
 
 def specs(shape: tuple[int, int, int], normalise: Normalise, own: Statistics | None) -> dict[str, Spec]:
