@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from .predict import Listener as PredictListener
+    from .predict import Predictions, Wish
     from .report import Evidence
 
 LATENCY_ROWS = 100
@@ -317,3 +319,26 @@ def load_trial(
     model, _ = build_model(record.trial.config, registry or load_registry(), from_plain(IO, record.io, "record.io"))
     model.load_state_dict(store.weights(record)["model"])
     return model.eval(), record.trial
+
+
+def predict(
+    trial_id: str,
+    inputs: Sequence[Path | str],
+    out: Path | str,
+    *,
+    runs: Path | str = "runs",
+    wish: Wish | None = None,
+    device: str = "auto",
+    listener: PredictListener | None = None,
+    registry: Registry | None = None,
+) -> Predictions:
+    """Keyframes of videos (files, or folders of them) by a finished trial; each video gets a folder below `out`.
+
+    A video that cannot be read does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
+    """
+    from .predict import run
+
+    record = Store(Path(runs)).find(trial_id)
+    resolved = environment.resolve_device(device)
+    model = functools.partial(load_trial, record.id, runs=runs, registry=registry)
+    return run(record, lambda: model()[0], [Path(i) for i in inputs], Path(out), wish, resolved, listener)

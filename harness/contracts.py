@@ -7,7 +7,7 @@ Importing this module imports neither torch nor NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -30,7 +30,9 @@ class Spec:
 
     `axes` has one letter an axis (C, H, W, T, K); None in `shape` varies from item to item (padded and masked).
     `mean` and `std` (one number a channel, in units of [0, 1]) say how a uint8 image is normalised before the model
-    sees it; empty means that the array goes in as it is.
+    sees it; empty means that the array goes in as it is. `scaled` False: a model gets the bytes themselves (or floats
+    in [0, 1] where they were augmented) and normalises them, as whole videos would be too large as floats. `rate`:
+    entries of axis T a second, 0 where that means nothing.
     """
 
     axes: str
@@ -38,6 +40,8 @@ class Spec:
     dtype: str
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    scaled: bool = True
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,23 @@ class Generates(Protocol):
         ...
 
 
+@runtime_checkable
+class Frames(Protocol):
+    """A split whose items lie in sequences of frames, of which a frozen front makes features once and for all."""
+
+    def keys(self) -> Sequence[str]:
+        """Of every item: a hash of all that the frames of its sequence follow from. Items may share a sequence."""
+        ...
+
+    def frames(self, i: int) -> Iterator[np.ndarray[Any, Any]]:
+        """Blocks uint8 [n, C, H, W] that together are the whole sequence of item i, in order."""
+        ...
+
+    def lean(self, index: Sequence[int], draw: int) -> Batch:
+        """`batch` without the frames; its `position` int64 [B, T] are the frames' places in their sequence."""
+        ...
+
+
 class Dataset(Protocol):
     """Opened data. A split that the dataset does not have is an empty one."""
 
@@ -125,7 +146,9 @@ class AttentionFactory(Protocol):
 class Model(Protocol):
     """A torch module, built plain from `IO`; attention is attached to it afterwards.
 
-    The target is called as `target(io, **options)`.
+    The target is called as `target(io, **options)`. It may have an attribute `control`: the name of another model that
+    every study of this one trains beside it, with the options that both have, since without that row nothing can be
+    said about this model's part in a result.
     """
 
     def forward(self, batch: Batch) -> Output: ...
@@ -142,7 +165,11 @@ class Model(Protocol):
         ...
 
     def prefix(self) -> tuple[str, str, str] | None:
-        """The frozen front whose output may be cached: (group, key in, key out)."""
+        """The front whose output may be cached while it is frozen: (group, key in, key out).
+
+        `groups()[group]` is then one module that maps frames [N, C, H, W] to features [N, D], each by itself, and
+        `forward` takes a batch that has `key out` [B, T, D] in place of `key in`.
+        """
         ...
 
 
@@ -198,7 +225,9 @@ class Figure:
     """Everything that a picture needs, stored by the trial; the report joins equal keys over arms.
 
     table, heatmap: data = {values [R, C], rows [R] str, columns [C] str}.
-    lines, bars: data = {x [N] (numbers or str), one array [N] a series}; `x_label` str [1] names the axis.
+    lines, bars: data = {x [N] (numbers or str), one array [N] a series}; `x_label` str [1] names the axis. A series
+    may be NaN in part. lines: `reference/<series>` [N] is drawn once, in grey behind that series of all rows of a
+    study, and `reference_name` str [1] names it.
     strip: data = {images uint8 [K, F, H, W] or [K, F, H, W, 3], rows [K] str (items), columns [F] str}; with
     `reference` of the same shape, drawn once above all rows of a study, and `reference_name` str [1]; `colour` str [1]
     is "grey" (the default) or "heat" (uint8 as 0 to 1 on a colour map).
@@ -240,7 +269,11 @@ class Task(Protocol):
     def summarise(self, items: Items) -> Mapping[str, float]: ...
 
     def floors(self, split: Split) -> Mapping[str, Items]:
-        """Predictors that need no training: random, constant, human, copy_last."""
+        """Predictors that need no training: random, constant, human, copy_last.
+
+        An optional attribute `ceilings` names those among them that know answers (human, oracle): a row is not
+        expected to beat them.
+        """
         ...
 
     def figures(self, items: Items) -> Sequence[Figure]: ...

@@ -32,12 +32,14 @@ def parameters(model: nn.Module) -> dict[str, float]:
 
 
 def example(specs: Mapping[str, Spec], batch: int, device: str, varying: int = 16) -> dict[str, Tensor]:
-    """Zeros in the form of a prepared batch or an output; axes whose length varies get `varying` entries."""
+    """Zeros in the form of a prepared batch or an output, masks all real; axes whose length varies get `varying`."""
 
     def zeros(spec: Spec) -> Tensor:
         shape = [batch, *(varying if n is None else n for n in spec.shape)]
-        dtype = torch.float32 if spec.dtype in ("uint8", "float32") else getattr(torch, spec.dtype)
-        return torch.zeros(shape, device=device, dtype=dtype)
+        if spec.dtype == "bool":
+            return torch.ones(shape, device=device, dtype=torch.bool)
+        floats = spec.dtype == "float32" or (spec.dtype == "uint8" and spec.scaled)
+        return torch.zeros(shape, device=device, dtype=torch.float32 if floats else getattr(torch, spec.dtype))
 
     return {key: zeros(spec) for key, spec in specs.items()}
 

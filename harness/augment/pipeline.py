@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 class Pipeline:
     """Prepares batches on their device; arrays whose spec is not uint8 pass unchanged."""
 
+    @property
+    def augments(self) -> bool:
+        """Does an item look different in every epoch?"""
+        return bool(self._augments)
+
     def __init__(
         self, specs: Mapping[str, Spec], augments: Sequence[tuple[str, Augment]], seed: int, channels_last: bool
     ) -> None:
@@ -32,6 +37,9 @@ class Pipeline:
         """`epoch` turns augmentation on and is part of its draws."""
         ready = dict(batch)
         for key, spec in self._images.items():
+            # A front that was cached leaves no frames behind, and one that scales for itself wants the bytes.
+            if key not in ready or not (spec.scaled or (epoch is not None and self._augments)):
+                continue
             x = ready[key].float() / 255
             if epoch is not None:
                 x = self._augment(x, batch["index"], epoch)

@@ -11,6 +11,8 @@ from .draws import uniforms
 from .folders import cache_root, data_root, find_file, require
 from .hashes import digest, fingerprint, remembered, verify
 from .remote import Member, RemoteFile, download
+from .sampling import Sampled, frame_times, sample, sampled_frames
+from .segments import frame_descriptors, kernel_segments, shots
 from .splits import ArraySplit, stratified_holdout
 from .unpacking import Entry, unpack, walk
 from .video import VIDEO_SUFFIXES, VideoInfo, probe, read_frames
@@ -22,6 +24,7 @@ __all__ = [
     "Entry",
     "Member",
     "RemoteFile",
+    "Sampled",
     "Status",
     "StoredArrays",
     "VideoInfo",
@@ -34,10 +37,16 @@ __all__ = [
     "filled_arrays",
     "find_file",
     "fingerprint",
+    "frame_descriptors",
+    "frame_times",
+    "kernel_segments",
     "probe",
     "read_frames",
     "remembered",
     "require",
+    "sample",
+    "sampled_frames",
+    "shots",
     "status",
     "stratified_holdout",
     "uniforms",

@@ -3,6 +3,7 @@
 A target that can be downloaded has `files() -> tuple[RemoteFile, ...]` (empty: nothing to fetch, it is built in).
 A target may also have `local_files(root) -> tuple[tuple[Path, str], ...]`: the files that it would read from this
 data folder with their official hashes ("" = none is known); without it they follow from `files()`.
+A target whose files nobody may hand out has `by_hand(root) -> str` in place of `files`: what to put where.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`ready`, `missing` (a fetch gets it), `built in`, or `by hand` (the user's own data); and a phrase about it."""
+    """`ready`, `missing` (a fetch gets it), `built in`, or `by hand` (the user puts it there); and a phrase on it."""
 
     state: Literal["ready", "missing", "built in", "by hand"]
     detail: str
@@ -39,6 +40,8 @@ class Status:
 def fetch(target: Any, root: Path, progress: Progress | None = None) -> list[Path]:
     """Download and unpack what is missing; the files that the dataset reads. Raises DataError."""
     state = status(target, root)
+    if state.state == "by hand" and hasattr(target, "by_hand"):
+        raise DataError(f"'{_name(target)}' cannot be downloaded from here", hint=target.by_hand(root))
     if state.state == "by hand":
         raise DataError(f"'{_name(target)}' is your own data: there is nothing to fetch", hint=state.detail)
     if state.state == "missing":
@@ -73,12 +76,15 @@ def verify_all(target: Any, root: Path) -> list[Checked]:
 
 def status(target: Any, root: Path) -> Status:
     """Is the dataset there? Looks at names only; reads nothing."""
-    if not hasattr(target, "files"):
-        return Status("by hand", "point its option 'path' at your own files")
-    if not _files(target):
-        return Status("built in", "comes with an installed library")
     missing = [path for path, _ in _local(target, root) if not path.is_file()]
-    if missing:
+    if hasattr(target, "by_hand"):
+        if missing:
+            return Status("by hand", f"there is no '{missing[0]}'; a fetch says what to put where")
+    elif not hasattr(target, "files"):
+        return Status("by hand", "point its option 'path' at your own files")
+    elif not _files(target):
+        return Status("built in", "comes with an installed library")
+    elif missing:
         return Status("missing", f"there is no '{missing[0]}'")
     folders = sorted({str(path.parent) for path, _ in _local(target, root)})
     return Status("ready", f"in {', '.join(folders)}")

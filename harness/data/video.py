@@ -92,6 +92,19 @@ def probe(path: Path) -> VideoInfo:
     return VideoInfo(seen.shown, rate, claimed, width, height, 90 * turned, max(missing, 0.001) if lost else 0.0)
 
 
+def time_stamps(path: Path) -> Array | None:
+    """Seconds of every shown frame, float64 in order, by the packets' time stamps; None where one has none.
+
+    They count from wherever the container does. Raises DataError, MomentaryError as `probe` does.
+    """
+    with _refused(path), _opened(path) as container:
+        stream = container.streams.video[0]
+        stamps = [p.pts for p in container.demux(stream) if p.size and not p.is_discard]
+        if any(s is None for s in stamps) or stream.time_base is None:
+            return None
+        return np.sort(np.array(stamps, dtype=np.float64)) * float(stream.time_base)
+
+
 def read_frames(
     path: Path,
     indices: Sequence[int] | None = None,

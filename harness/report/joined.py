@@ -14,7 +14,7 @@ from .document import Block, Section, Text
 from .escaping import one_line, slug
 from .matrices import Matrix, heatmaps, tables
 from .numbers import plural
-from .series import X_LABEL, panels
+from .series import panels, series_names
 from .strips import strips
 
 ARMS = 12
@@ -113,7 +113,7 @@ def _series(first: Figure, figures: Sequence[Figure]) -> dict[str, np.ndarray]:
     x = np.asarray(first.data["x"])
     same = [f for f in figures if "x" in f.data and np.array_equal(np.asarray(f.data["x"]), x)]
     found = {}
-    for name in (k for k in first.data if k not in ("x", X_LABEL)):
+    for name in series_names(first):
         rows = [np.asarray(f.data[name]) for f in same if name in f.data]
         rows = [r.astype(np.float64) for r in rows if r.shape == x.shape and r.dtype.kind in "fiub"]
         if rows:

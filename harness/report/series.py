@@ -14,11 +14,12 @@ from .escaping import one_line, shorten
 from .numbers import plural
 from .plots import legend
 from .rows import foremost
-from .style import canvas, pens, picture
+from .style import RULE, canvas, pens, picture
 
 ARMS = 8
 PANELS = 12
 X_LABEL = "x_label"
+REFERENCE, REFERENCE_NAME = "reference/", "reference_name"
 
 Joined = Sequence[tuple[Arm, Mapping[str, np.ndarray]]]
 
@@ -35,16 +36,36 @@ def panels(figure: Figure, joined: Joined) -> list[Block]:
     for total, kept, what in ((len(usable), len(drawn), "row"), (len(names), min(len(names), PANELS), "series")):
         if kept < total:
             caption += f" Only {kept} of {plural(total, what) if what == 'row' else f'{total} series'} are drawn."
+    if any(_reference(figure, name) is not None for name in names[:PANELS]):
+        caption += f" Grey area: {_name(figure, REFERENCE_NAME) or 'reference'}."
     return [Gallery(caption, tuple(_panel(figure, name, drawn) for name in names[:PANELS]))]
+
+
+def series_names(figure: Figure) -> list[str]:
+    """The keys of what is drawn a row: all but the axis, the references and their name."""
+    own = ("x", X_LABEL, REFERENCE_NAME)
+    return [key for key in figure.data if key not in own and not key.startswith(REFERENCE)]
 
 
 def x_label(figure: Figure) -> str:
     """What the trials call the axis; empty if nothing, or nothing that can be read."""
-    stored = np.asarray(figure.data.get(X_LABEL, "")).ravel()
+    return _name(figure, X_LABEL)
+
+
+def _name(figure: Figure, key: str) -> str:
+    stored = np.asarray(figure.data.get(key, "")).ravel()
     if stored.size != 1 or stored.dtype.kind not in "OUS":
         return ""
     name = stored[0]
     return one_line(name.decode("utf-8", "replace") if isinstance(name, bytes) else name)
+
+
+def _reference(figure: Figure, name: str) -> np.ndarray | None:
+    """Of a series of lines: what every row's is compared with by eye."""
+    stored = np.asarray(figure.data.get(REFERENCE + name, ""))
+    if figure.kind != "lines" or stored.dtype.kind not in "fiub" or stored.shape != np.shape(figure.data["x"]):
+        return None
+    return stored.astype(np.float64)
 
 
 def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
@@ -54,6 +75,10 @@ def _panel(figure: Figure, name: str, joined: Joined) -> Picture:
     places = x.astype(np.float64) if numeric and figure.kind == "lines" else np.arange(len(x), dtype=np.float64)
     used = [(a, s[name]) for a, s in joined if name in s]
     width = 0.8 / len(used)
+    behind = _reference(figure, name)
+    if behind is not None:
+        label = shorten(_name(figure, REFERENCE_NAME) or "reference")
+        axes.fill_between(places, 0, behind, color=RULE, linewidth=0, zorder=0.5, label=label)
     for i, ((arm, values), pen) in enumerate(zip(used, pens([a.cell.baseline for a, _ in used]), strict=True)):
         mean, low, high = values.mean(axis=0), values.min(axis=0), values.max(axis=0)
         label = arm.short()

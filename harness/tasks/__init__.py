@@ -21,6 +21,13 @@ def harness_register(registry: Registry) -> None:
     )
     registry.add(
         "task",
+        "keyframes",
+        "harness.tasks.keyframes:Keyframes",
+        summary="importance of frames: rank correlations with annotators, MSE, precision, F-score of summaries",
+        source="rank protocol: Otani et al. 2019, arXiv:1903.11328",
+    )
+    registry.add(
+        "task",
         "video_prediction",
         "harness.tasks.video_prediction:VideoPrediction",
         summary="frames to come, one step ahead or free: PSNR, SSIM, MSE, MAE, sharpness by horizon; leak audit",

@@ -44,6 +44,7 @@ FLOORS = {
     "planning": 4,
     "executors": 5,
     "report": 5,
+    "predict": 5,
     "api": 6,
     "cli": 7,
 }
@@ -86,7 +87,8 @@ NO_TORCH = {
     "arrays",
     "store",
 }
-NO_TORCH |= {"environment", "data", "stats", "claims", "planning", "executors", "report", "api", "cli", "trackers"}
+NO_TORCH |= {"environment", "data", "stats", "claims", "planning", "executors", "report", "predict", "api", "cli"}
+NO_TORCH |= {"trackers"}
 
 
 def modules() -> list[Path]:

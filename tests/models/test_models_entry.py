@@ -17,6 +17,10 @@ CLIPS = IO(
     {"logits": Spec("TCHW", (4, 1, 8, 8), "float32")},
     sees={"inputs": 0},
 )
+VIDEOS = IO(
+    {"inputs": Spec("TCHW", (None, 3, 32, 32), "uint8", scaled=False), "mask": Spec("T", (None,), "bool")},
+    {"logits": Spec("T", (None,), "float32")},
+)
 
 
 @pytest.fixture
@@ -37,13 +41,34 @@ def test_every_declared_model_builds_and_has_a_summary_and_a_source(registry, im
         "resnet110",
         "convlstm",
         "convlstm_baseline",
+        "keyframe_transformer",
+        "frame_mlp",
     }
     for name in names:
         assert registry.get("model", name).summary
         assert registry.get("model", name).source
         options = {"arch": "resnet18"} if name == "timm" else {}
         io = CLIPS if name.startswith("convlstm") else image_io()
-        assert registry.build("model", name, io, **options).prefix() is None
+        front = None
+        if name in ("keyframe_transformer", "frame_mlp"):
+            options, io, front = (
+                {"backbone": "test_resnet", "pretrained": False},
+                VIDEOS,
+                ("backbone", "inputs", "features"),
+            )
+        assert registry.build("model", name, io, **options).prefix() == front
+
+
+def test_the_control_of_a_model_of_time_is_declared_and_takes_its_backbone(registry):
+    control = registry.get("model", "keyframe_transformer").load().control
+    both = [{o.name for o in registry.get("model", name).options()} for name in ("keyframe_transformer", control)]
+    assert {"backbone", "pretrained", "weights", "weights_by", "dim", "hidden", "dropout", "chunk"} == both[1]
+    assert both[1] < both[0]
+
+
+@pytest.mark.parametrize("name", ["keyframe_transformer", "frame_mlp"])
+def test_the_content_of_a_file_of_weights_is_part_of_what_decides_a_result(name, registry):
+    assert registry.get("model", name).files == ("weights",)
 
 
 def test_options_are_read_from_the_signature_with_their_types(registry, image_io):

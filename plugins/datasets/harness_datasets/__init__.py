@@ -75,3 +75,31 @@ def harness_register(registry: Registry) -> None:
         summary="your own videos: a folder of mp4|mkv|avi|..., RGB or grey clips, decoded once",
         source="original",
     )
+    registry.add(
+        "dataset",
+        "tvsum",
+        "harness_datasets.tvsum:Tvsum",
+        summary="50 videos, every frame scored by 20 people; as features, as videos, or by the frames' places alone",
+        source="Song et al. 2015, doi:10.1109/CVPR.2015.7299154",
+    )
+    registry.add(
+        "dataset",
+        "summe",
+        "harness_datasets.summe:Summe",
+        summary="25 home videos, each summarised by 15 to 18 people; as features or as videos",
+        source="Gygli et al. 2014, doi:10.1007/978-3-319-10584-0_33",
+    )
+    registry.add(
+        "dataset",
+        "scored_videos",
+        "harness_datasets.scored_videos:ScoredVideos",
+        summary="your own videos and a CSV of scores over time, by one annotator or several",
+        source="original",
+    )
+    registry.add(
+        "dataset",
+        "toy_videos",
+        "harness_datasets.toy_videos:ToyVideos",
+        summary="60 made-up videos whose frames matter as far as they stand out from the scenes beside; no download",
+        source="original",
+    )

@@ -93,7 +93,7 @@ def find(source: Path) -> Found:
     return Found(tuple(videos), tuple(damaged), len(paths) - len(chosen), content)
 
 
-def _below(source: Path) -> list[str]:
+def _below(source: Path, dataset: str = NAME) -> list[str]:
     """Every file that is not hidden, sorted; links are followed."""
     paths, visited = [], set()
     try:
@@ -105,7 +105,7 @@ def _below(source: Path) -> list[str]:
             visited.add((seen.st_dev, seen.st_ino))
             paths += [Path(folder, name).relative_to(source).as_posix() for name in names]
     except OSError as error:
-        raise DataError(f"{NAME}: cannot read '{source}': {error.strerror or error}") from error
+        raise DataError(f"{dataset}: cannot read '{source}': {error.strerror or error}") from error
     return sorted(p for p in paths if not _hidden(p))
 
 

@@ -1,4 +1,5 @@
-"""Image classifiers (any timm architecture, the CIFAR ResNets of He et al. 2016) and predictors of video (ConvLSTM)."""
+"""Image classifiers (any timm architecture, the CIFAR ResNets of He et al. 2016), predictors of video (ConvLSTM), and
+scores of the frames of a video."""
 
 from __future__ import annotations
 
@@ -41,4 +42,20 @@ def harness_register(registry: Any) -> None:
         "harness_models.convlstm:convlstm_baseline",
         summary="predicted video: the plain stack of three relu layers that is usually compared with",
         source="keras-io, examples/vision/conv_lstm.py",
+    )
+    registry.add(
+        "model",
+        "keyframe_transformer",
+        "harness_models.keyframes:KeyframeTransformer",
+        summary="importance of frames: a backbone, a transformer encoder over time, temporal attention, a score",
+        source="Vaswani et al. 2017, arXiv:1706.03762; Fajtl et al. 2018, arXiv:1812.01969",
+        files=("weights",),
+    )
+    registry.add(
+        "model",
+        "frame_mlp",
+        "harness_models.frame_mlp:FrameMlp",
+        summary="importance of frames, each judged alone: what a model of time is compared with",
+        source="original",
+        files=("weights",),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -52,26 +52,56 @@ def attach_all(
     `shape` is the (C, H, W) of one input. Blocks are made in the order in which the network runs them. Nothing is
     changed if any of them cannot be made. Raises ConfigError for a temporal block or a place without feature map.
     """
-    if factory.domain != "image":
-        raise ConfigError(
-            f"{type(net).__name__} takes image attention, and this block is for domain '{factory.domain}'",
-            hint="choose an attention block that keeps [B, C, H, W]",
-        )
+    require_domain(net, factory, "image")
     by_module = {place.module: place for place in places}
-    made: dict[str, tuple[Place, nn.Module]] = {}
-    for module, channels in channels_of(net, list(by_module), shape).items():
-        place = by_module[module]
-        key = place.site.replace(".", "_")
+    found = channels_of(net, list(by_module), shape)
+    added = own_blocks(net, sites, {by_module[module].site: n for module, n in found.items()}, factory, "image")
+    for module in found:
+        block = sites.get_submodule(f"{key_of(by_module[module].site)}.attention")
+        net.get_submodule(module).register_forward_hook(Attached(block))
+    return added
+
+
+def own_blocks(
+    net: nn.Module,
+    sites: nn.ModuleDict,
+    channels: Mapping[str, int],
+    factory: AttentionFactory,
+    domain: Literal["image", "temporal"],
+) -> dict[str, str]:
+    """Make one block a site and register it in `sites`, in the order of `channels`; {key in `sites`: site}.
+
+    Nothing is changed if any of them cannot be made. Raises ConfigError for a block of another domain or a site that
+    is taken.
+    """
+    require_domain(net, factory, domain)
+    made: dict[str, nn.Module] = {}
+    for site, n in channels.items():
+        key = key_of(site)
         if key in sites or key in made:
             raise ConfigError(
-                f"placement: the site '{place.site}' is taken",
+                f"placement: the site '{site}' is taken",
                 hint="attach one block a site; a block of your own may combine several",
             )
-        made[key] = (place, _like(net, factory(channels, site=place.site)))
-    for key, (place, attention) in made.items():
-        sites[key] = Site(attention).train(net.training)
-        net.get_submodule(place.module).register_forward_hook(Attached(attention))
-    return {key: place.site for key, (place, _) in made.items()}
+        made[key] = _like(net, factory(n, site=site))
+    for key, block in made.items():
+        sites[key] = Site(block).train(net.training)
+    return dict(zip(made, channels, strict=True))
+
+
+def key_of(site: str) -> str:
+    """The name of a site among modules, where a dot cannot stand."""
+    return site.replace(".", "_")
+
+
+def require_domain(net: nn.Module, factory: AttentionFactory, domain: Literal["image", "temporal"]) -> None:
+    """Raises ConfigError for a block that keeps another shape than `net` gives it."""
+    if factory.domain != domain:
+        shape = "[B, C, H, W]" if domain == "image" else "[B, T, C] and reads a mask"
+        raise ConfigError(
+            f"{type(net).__name__} takes {domain} attention, and this block is for domain '{factory.domain}'",
+            hint=f"choose an attention block that keeps {shape}",
+        )
 
 
 def _like(net: nn.Module, attention: nn.Module) -> nn.Module:

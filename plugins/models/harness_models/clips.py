@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import torch
 from torch import nn
 
 from harness.contracts import IO, AttentionFactory
 from harness.errors import ConfigError
-from harness_models.attach import Attached, Site
+from harness_models.attach import Attached, own_blocks
 from harness_models.places import PLACEMENTS
 
 
@@ -83,23 +82,7 @@ def insert(
     `places` says of each site which module's output it takes, and how many channels that has. Nothing is changed if
     any block cannot be made. Raises ConfigError for a temporal block or a site that is taken.
     """
-    if factory.domain != "image":
-        raise ConfigError(
-            f"{type(net).__name__} takes image attention, and this block is for domain '{factory.domain}'",
-            hint="choose an attention block that keeps [B, C, H, W]",
-        )
-    taken = next((site for site in places if site.replace(".", "_") in sites), None)
-    if taken is not None:
-        raise ConfigError(
-            f"placement: the site '{taken}' is taken",
-            hint="attach one block a site; a block of your own may combine several",
-        )
-    example = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
-    made = {
-        site: factory(channels, site=site).to(device=example.device, dtype=example.dtype)
-        for site, (_, channels) in places.items()
-    }
-    for site, attention in made.items():
-        sites[site.replace(".", "_")] = Site(attention).train(net.training)
-        net.get_submodule(places[site][0]).register_forward_hook(Attached(attention))
-    return {site.replace(".", "_"): site for site in made}
+    added = own_blocks(net, sites, {site: channels for site, (_, channels) in places.items()}, factory, "image")
+    for key, site in added.items():
+        net.get_submodule(places[site][0]).register_forward_hook(Attached(sites.get_submodule(f"{key}.attention")))
+    return added

@@ -45,6 +45,21 @@ def channels_of(net: nn.Module, sites: Sequence[str], shape: tuple[int, int, int
     return found
 
 
+def feature_size(net: nn.Module, shape: tuple[int, int, int]) -> int:
+    """D of a network that turns one input of `shape` (C, H, W) into features [N, D]; leaves it as `channels_of` does.
+
+    Raises ConfigError if it gives out anything else.
+    """
+    seen = _run(net, [""], shape)[""].shape
+    if seen is None or len(seen) != 2:
+        raise ConfigError(
+            f"{type(net).__name__} gives out {'no single tensor' if seen is None else _sizes(seen)}, not features "
+            "[N, D]",
+            hint="choose an architecture that pools its feature map",
+        )
+    return seen[1]
+
+
 def _check(
     net: nn.Module, site: str, seen: Seen, shape: tuple[int, int, int], second_look: Callable[[], Mapping[str, Seen]]
 ) -> None:

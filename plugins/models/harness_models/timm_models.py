@@ -7,7 +7,7 @@ pooling, as in He et al. 2016, section 4.2) replaces the first layers of the Res
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import timm
@@ -76,70 +76,77 @@ def timm_classifier(
         raise ConfigError("model 'timm': both 'pretrained' and 'weights' are given", hint="leave one of them out")
     if reset_head and weights is None:
         raise ConfigError("model 'timm': 'reset_head' needs 'weights'", hint="timm's own weights get a new head anyway")
-    net = _create(arch, io, pretrained, drop_path, drop_rate)
+    channels, height, width = image_shape(io)
+    options: dict[str, Any] = {"num_classes": class_count(io), "in_chans": channels}
+    options |= {"drop_path_rate": drop_path} if drop_path else {}
+    options |= {"drop_rate": drop_rate} if drop_rate else {}
+    by_hand = "`weights: FILE` and `reset_head: true`"
+    net = create_net("model 'timm'", arch, (height, width), options, pretrained, by_hand)
     notes = []
     if pretrained:
         notes.append(f"timm's pretrained weights of '{arch}', with a classifier for {class_count(io)} classes")
     if stem == "cifar":
         _use_cifar_stem(net, arch, image_shape(io)[0])
         notes.append("stem: 3x3 convolution with stride 1, no max-pooling" + ("; not pretrained" if pretrained else ""))
-    head = _head_of(net)
+    head = head_of(net)
     if weights is not None:
-        notes.append(load_weights(net, weights, head, reset_head))
+        notes.append(load_weights(net, weights, head, "new" if reset_head else "file"))
     notes += _native(net, arch, native_attention)
     return ImageClassifier(net, head, io, notes)
 
 
-def _create(arch: str, io: IO, pretrained: bool, drop_path: float, drop_rate: float) -> nn.Module:
+def create_net(
+    who: str, arch: str, size: tuple[int, int], options: Mapping[str, Any], pretrained: bool, by_hand: str
+) -> nn.Module:
+    """An architecture of timm for images of `size` (height, width), with random or timm's own weights.
+
+    Errors begin with `who`; `by_hand` says how a file stands in for weights that cannot be had. Raises ConfigError for
+    an unknown architecture or options that it does not take, DataError for weights that cannot be had.
+    """
     if not is_model(arch):
         near = difflib.get_close_matches(arch, timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "timm.list_models() lists them all"
-        raise ConfigError(f"model 'timm': unknown arch '{arch}'", hint)
-    channels, height, width = image_shape(io)
-    options: dict[str, Any] = {"num_classes": class_count(io), "in_chans": channels}
-    if drop_path:
-        options["drop_path_rate"] = drop_path
-    if drop_rate:
-        options["drop_rate"] = drop_rate
-    config = _pretrained_config(arch)
+        raise ConfigError(f"{who}: unknown arch '{arch}'", hint)
+    config = _pretrained_config(who, arch)
+    options = dict(options)
     if config is not None and config.fixed_input_size:
-        options["img_size"] = (height, width)
+        options["img_size"] = size
     if pretrained and (config is None or not config.has_weights):
         raise ConfigError(
-            f"model 'timm': there are no pretrained weights of '{arch}'",
+            f"{who}: there are no pretrained weights of '{arch}'",
             hint="use `pretrained: false`, or give a file with `weights`",
         )
     # Built without weights first, so that a mistake in the options is not mistaken for missing weights.
     try:
-        net = timm.create_model(arch, **options)
+        net: nn.Module = timm.create_model(arch, **options)
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         shown = ", ".join(f"{key}={value}" for key, value in options.items())
         raise ConfigError(
-            f"model 'timm': '{arch}' cannot be built with {shown}: {error}",
+            f"{who}: '{arch}' cannot be built with {shown}: {error}",
             hint="the architecture does not take one of these; choose other options or another architecture",
         ) from error
-    return _pretrained(arch, options) if pretrained else net
+    return _pretrained(who, arch, options, by_hand) if pretrained else net
 
 
-def _pretrained_config(arch: str) -> Any:
+def _pretrained_config(who: str, arch: str) -> Any:
     try:
         return timm.get_pretrained_cfg(arch)
     except RuntimeError as error:
         name, _, tag = arch.partition(".")
         known = [full for full in timm.list_models(f"{name}.*", pretrained=True) if full.partition(".")[0] == name]
         raise ConfigError(
-            f"model 'timm': arch '{name}' has no weights with the tag '{tag}'", f"known: {', '.join(known) or 'none'}"
+            f"{who}: arch '{name}' has no weights with the tag '{tag}'", f"known: {', '.join(known) or 'none'}"
         ) from error
 
 
-def _pretrained(arch: str, options: dict[str, Any]) -> nn.Module:
+def _pretrained(who: str, arch: str, options: Mapping[str, Any], by_hand: str) -> nn.Module:
     try:
         net: nn.Module = timm.create_model(arch, pretrained=True, **options)
     except Exception as error:  # the network, the cache, the hub and timm each have errors of their own
         raise DataError(
-            f"model 'timm': the pretrained weights of '{arch}' cannot be had: {type(error).__name__}: {error}",
-            hint="connect to the network once so that timm can cache them, or put a file by hand and name it with "
-            "`weights: FILE` and `reset_head: true`",
+            f"{who}: the pretrained weights of '{arch}' cannot be had: {type(error).__name__}: {error}",
+            hint=f"connect to the network once so that timm can cache them, or put a file by hand and name it with "
+            f"{by_hand}",
         ) from error
     return net
 
@@ -157,7 +164,7 @@ def _use_cifar_stem(net: nn.Module, arch: str, channels: int) -> None:
     trunk.maxpool = nn.Identity()
 
 
-def _head_of(net: nn.Module) -> list[str]:
+def head_of(net: nn.Module) -> list[str]:
     """Paths of the classifier's modules; distilled transformers have two."""
     get_classifier: Any = getattr(net, "get_classifier", None)
     found = get_classifier() if get_classifier else None

@@ -6,7 +6,7 @@ import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +14,38 @@ from torch import Tensor, nn
 from harness.data import find_file
 from harness.errors import ConfigError, DataError
 
+WeightsBy = Literal["name", "order"]
+Classifier = Literal["file", "new", "none"]
 
-def load_weights(net: nn.Module, file: str, head: Sequence[str], reset_head: bool = False) -> str:
+_COUNTER = ".num_batches_tracked"
+_LEAVES = ("weight", "bias", "running_mean", "running_var")
+
+
+def load_weights(
+    net: nn.Module, file: str, head: Sequence[str], classifier: Classifier = "file", by: WeightsBy = "name"
+) -> str:
     """Load `file` into `net`; a sentence for the record.
 
     `file` is a .safetensors file or a state dict of torch (read with weights_only=True; one level of `state_dict` or
-    `model` and a `module.` prefix are taken off). `head` are the paths of the classifier's modules: with `reset_head`
-    their entries stay as `net` has them. Raises DataError if the file is missing or cannot be read, ConfigError if it
-    does not fit.
+    `model` and a `module.` prefix are taken off). `head` are the paths of the classifier's modules: unless `classifier`
+    is "file", their entries stay as `net` has them ("none": they are not wanted). `by` "order": the file has names of
+    its own, and its entries are those of `net` one after the other. Raises DataError if the file is missing, cannot be
+    read or holds what is no number, ConfigError if it does not fit.
     """
     path = find_file(file, "weights")
     state = read_state(path)
+    _check_values(path, state)
     own = net.state_dict()
+    if by == "order":
+        state = _renamed(path, own, state, head)
     note = f"weights from '{path.name}' (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
-    if reset_head:
+    if classifier != "file":
         rest = {key: value for key, value in state.items() if not _inside(key, head)}
         state = rest | {key: value for key, value in own.items() if _inside(key, head)}
-        note += ", but for the classifier, which is new"
+        note += ", but for the classifier" + (", which is new" if classifier == "new" else "")
+    note += ", entry by entry in their order" if by == "order" else ""
     # Files older than this counter of batch norms lack it; it takes no part in evaluation.
-    state = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | dict(state)
+    state = {key: value for key, value in own.items() if key.endswith(_COUNTER)} | dict(state)
     wrong = _differences(own, state)
     if wrong:
         heads_only = all(_inside(name, head) for name in wrong)
@@ -72,6 +85,48 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return dict(found)
 
 
+def _check_values(path: Path, state: Mapping[str, Tensor]) -> None:
+    for key, value in state.items():
+        try:
+            finite = bool(torch.isfinite(value).all())
+        except (RuntimeError, TypeError) as error:  # sparse, quantised or without storage
+            raise DataError(
+                f"weights: '{path.name}' holds no plain tensor in '{key}': {error}", hint="save dense tensors of floats"
+            ) from error
+        if not finite:
+            raise DataError(f"weights: '{path.name}' holds values in '{key}' that are not finite", "get the file anew")
+
+
+def _renamed(
+    path: Path, own: Mapping[str, Tensor], state: Mapping[str, Tensor], head: Sequence[str]
+) -> dict[str, Tensor]:
+    """The entries of a file under the names of the model, matched by their order. Raises ConfigError."""
+    if path.suffix == ".safetensors":
+        raise ConfigError(
+            f"weights: '{path.name}' keeps no order of its entries, so they cannot be matched by it",
+            hint="give a state dict saved with torch.save, or use `weights_by: name`",
+        )
+    ours = [name for name in own if not name.endswith(_COUNTER)]
+    theirs = [name for name in state if not name.endswith(_COUNTER)]
+    trunk = [name for name in ours if not _inside(name, head)]
+    names = next((names for names in (ours, trunk) if len(names) == len(theirs)), None)
+    if names is None:
+        raise ConfigError(
+            f"weights: '{path.name}' has {len(theirs)} entries, and the model {len(ours)} "
+            f"({len(trunk)} without its classifier)",
+            hint="choose the architecture that the file was made with",
+        )
+    for name, other in zip(names, theirs, strict=True):
+        # Scale, shift and both statistics of a norm have one shape, so only their names tell a swap.
+        here, there = name.rpartition(".")[2], other.rpartition(".")[2]
+        if here != there and there in _LEAVES:
+            raise ConfigError(
+                f"weights: entry '{other}' of '{path.name}' falls on '{name}' of the model",
+                hint="the two have another order: rename the entries, and use `weights_by: name`",
+            )
+    return {name: state[other] for name, other in zip(names, theirs, strict=True)}
+
+
 def _inside(key: str, head: Sequence[str]) -> bool:
     return any(key.startswith(path + ".") for path in head)
 
@@ -83,4 +138,6 @@ def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict
         there, here = tuple(state[name].shape), tuple(own[name].shape)
         if there != here:
             wrong[name] = f"'{name}' is {there} in the file and {here} in the model"
+        elif own[name].is_floating_point() and not state[name].is_floating_point():
+            wrong[name] = f"'{name}' is {state[name].dtype} in the file and {own[name].dtype} in the model"
     return wrong

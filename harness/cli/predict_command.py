@@ -1,0 +1,191 @@
+"""`harness predict`: keyframes of a person's own videos, by a trained trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import EXIT_FAILED, EXIT_USER, show
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ..predict import Failure, Listener, Predicted, Step
+
+QUIET = 20.0
+"""Seconds between lines about one video, where there is no terminal to draw a bar in."""
+
+
+@click.command(
+    "predict",
+    short_help="Find the keyframes of videos with a trained trial.",
+    epilog="Example: harness predict 3f2a holiday.mp4 --out visualizations --distinct",
+)
+@click.argument("trial")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Gets one folder a video.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="How many keyframes, in place of --share.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="PART",
+    default=0.15,
+    show_default=True,
+    help="The part of the sampled frames that become keyframes, rounded up.",
+)
+@click.option(
+    "--distinct",
+    is_flag=True,
+    help="Leave near-duplicates out: from the highest score down, frames within 2 seconds of one already taken, or "
+    "whose colours and layout are too like it (cosine above 0.95). Fewer keyframes than asked for may be left.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.pass_context
+def command(
+    context: click.Context,
+    trial: str,
+    inputs: tuple[Path, ...],
+    out: Path,
+    runs: Path,
+    top: int | None,
+    share: float,
+    distinct: bool,
+    device: str,
+) -> int:
+    """Score the frames of every INPUT (a video, or a folder of videos) with the model of TRIAL, and show the best.
+
+    TRIAL is an id of the store, which may be shortened; its model must score frames of videos (task keyframes, trained
+    on frames). Each video gets a folder: importance_curve.jpg, keyframes_grid.jpg, a JPEG of full size for every
+    keyframe, scores.csv, and index.html, which shows all of it. Files of an earlier run are replaced there, and nothing
+    else is touched. Videos of one name get numbered folders.
+
+    A video that cannot be decoded is named, and the others are done. One whose end is missing is scored as far as it
+    goes, with a warning. Memory is bounded, whatever the length.
+    """
+    from .. import api, discovery
+    from ..predict import Wish
+
+    if top is not None and context.get_parameter_source("share") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--top and --share both say how many keyframes there are\n hint: leave one of them out")
+    registry = discovery.load(context.obj["third_party"]).registry
+    with _view() as listener:
+        done = api.predict(
+            trial,
+            inputs,
+            out,
+            runs=runs,
+            wish=Wish(top, share, distinct),
+            device=device,
+            listener=listener,
+            registry=registry,
+        )
+    if not done.failures:
+        return 0
+    if not done.videos:
+        return EXIT_USER
+    click.echo(f"{len(done.failures)} of {len(done.failures) + len(done.videos)} inputs failed", err=True)
+    return EXIT_FAILED
+
+
+@contextmanager
+def _view() -> Iterator[Listener]:
+    """A listener that prints; its display ends with the block."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        yield Lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Bars(progress)
+
+
+class Lines:
+    """A line for every video that is done, and one now and then for a long one."""
+
+    def __init__(self) -> None:
+        self._begun = self._told = 0.0
+
+    def started(self, path: Path, number: int, total: int) -> None:
+        self._begun = self._told = time.monotonic()
+        self._say(f"[{number}/{total}] {_name(path)}")
+
+    def progress(self, path: Path, step: Step, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told >= QUIET and done < total:
+            self._told = now
+            self._say(f"{_name(path)}: {done:,} of {total:,} {_STEPS[step]}")
+
+    def finished(self, video: Predicted) -> None:
+        from .tables import duration, plural
+
+        for warning in video.warnings:
+            click.echo(f"warning: {_name(video.path)}: {warning}", err=True)
+        took = duration(time.monotonic() - self._begun)
+        keyframes = plural(len(video.keyframes), "keyframe")
+        self._say(f"{_name(video.path)}: {keyframes} of {plural(video.frames, 'sampled frame')} ({took})")
+        self._say(f"  {_name(video.page)}")
+
+    def failed(self, failure: Failure) -> None:
+        show(failure.error)
+
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError):  # `harness predict | head`: nobody reads on, and the videos are done
+            print(text, flush=True)
+
+
+class Bars(Lines):
+    """The same lines, above a bar for the video under way."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._step: Step | None = None
+        self._label = ""
+
+    def started(self, path: Path, number: int, total: int) -> None:
+        self._begun = time.monotonic()
+        self._label = f"[{number}/{total}] {_name(path)}"
+        self._step = None
+
+    def progress(self, path: Path, step: Step, done: int, total: int) -> None:
+        if step != self._step or self._task is None:
+            self._clear()
+            self._task = self._progress.add_task(f"{self._label}: {_STEPS[step]}", total=total)
+            self._step = step
+        self._progress.update(self._task, completed=done)
+
+    def finished(self, video: Predicted) -> None:
+        self._clear()
+        super().finished(video)
+
+    def failed(self, failure: Failure) -> None:
+        self._clear()
+        super().failed(failure)
+
+    def _clear(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+    def _say(self, text: str) -> None:
+        self._progress.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+_STEPS = {"frames": "frames scored", "pictures": "pictures written"}
+
+
+def _name(path: Path) -> str:
+    from ..report.escaping import one_line
+
+    return one_line(path)

@@ -1,0 +1,79 @@
+"""The keyframes on one sheet, in order of time, each with its time and score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..report.style import COLOURS, INK, MUTED, PAPER
+from .clock import clock
+from .selection import Keyframe
+from .stills import fitted, jpeg
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST = 60
+"""Pictures of a sheet and of a page."""
+CELL = 480
+"""Pixels of the longer side of the pictures that are kept for it."""
+
+_WIDTH = 1600
+_MARGIN, _GAP = 32, 14
+_NARROWEST, _WIDEST = 140, 480
+_TITLE, _NOTE, _LABEL = 26, 17, 16
+
+
+def columns(count: int, proportion: float) -> int:
+    """For a sheet about 1.5 times as wide as high; `proportion` is a picture's width by its height."""
+    ideal = round(math.sqrt(1.5 * count / (proportion / (1 + 0.15 * proportion))))
+    return max(1, min(count, ideal, (_WIDTH + _GAP) // (_NARROWEST + _GAP)))
+
+
+def grid_jpeg(pictures: Sequence[Image], keyframes: Sequence[Keyframe], title: str, note: str) -> bytes:
+    """One JPEG. `pictures` of equal size, and as many `keyframes`; `note` says how many are not shown."""
+    from PIL import Image, ImageDraw
+
+    across = columns(len(pictures), pictures[0].width / pictures[0].height)
+    cell = max(_NARROWEST, min(_WIDEST, (_WIDTH + _GAP) // across - _GAP, pictures[0].width))
+    shrunk = [fitted(p, cell, 3 * cell) for p in pictures]
+    high = max(p.height for p in shrunk)
+    label = _LABEL + 16
+    down = math.ceil(len(shrunk) / across)
+    inner = max(across * (cell + _GAP) - _GAP, 720)
+    head = _TITLE + _NOTE + 30
+    size = (inner + 2 * _MARGIN, _MARGIN + head + down * (high + label + _GAP) - _GAP + _MARGIN)
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN), _cut(title, _font(_TITLE), inner), fill=INK, font=_font(_TITLE))
+    draw.text((_MARGIN, _MARGIN + _TITLE + 10), _cut(note, _font(_NOTE), inner), fill=MUTED, font=_font(_NOTE))
+    for k, (picture, keyframe) in enumerate(zip(shrunk, keyframes, strict=True)):
+        left = _MARGIN + k % across * (cell + _GAP)
+        top = _MARGIN + head + k // across * (high + label + _GAP)
+        sheet.paste(picture, (left, top + high - picture.height))
+        below = top + high + 5
+        draw.text((left, below), clock(keyframe.seconds), fill=INK, font=_font(_LABEL))
+        colour = COLOURS[1] if keyframe.rank == 1 else MUTED
+        draw.text((left + cell, below), f"{keyframe.score:.3f}", fill=colour, font=_font(_LABEL), anchor="ra")
+    return jpeg(sheet, 88)
+
+
+def _cut(text: str, font: Any, width: float) -> str:
+    """What fits into the width, with an ellipsis where something is missing."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}…") > width:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
+@cache
+def _font(size: int) -> Any:
+    """The one font that is there on every machine: matplotlib brings it."""
+    import matplotlib as mpl
+    from PIL import ImageFont
+
+    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)

@@ -1,0 +1,69 @@
+"""What a prediction gives back, and what it tells while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from ..errors import HarnessError
+from .selection import Keyframe
+
+Step: TypeAlias = Literal["frames", "pictures"]
+"""Scoring the sampled frames; writing the keyframes at full size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """One video that is done: `frames` were scored, `keyframes` stand in order of time; `page` is its index.html.
+
+    `warnings` are sentences that the page shows too, for instance that the file's end is missing.
+    """
+
+    path: Path
+    page: Path
+    frames: int
+    keyframes: tuple[Keyframe, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An input that could not be used; the others were done all the same."""
+
+    path: Path
+    error: HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """All videos in the order in which they were given."""
+
+    videos: tuple[Predicted, ...]
+    failures: tuple[Failure, ...]
+
+
+class Listener(Protocol):
+    """Is told of every video, in order: started, progress a few times, and then finished or failed."""
+
+    def started(self, path: Path, number: int, total: int) -> None:
+        """The `number`th of `total` videos, counted from 1."""
+        ...
+
+    def progress(self, path: Path, step: Step, done: int, total: int) -> None: ...
+
+    def finished(self, video: Predicted) -> None: ...
+
+    def failed(self, failure: Failure) -> None: ...
+
+
+class Silence:
+    """Nobody listens."""
+
+    def started(self, path: Path, number: int, total: int) -> None: ...
+
+    def progress(self, path: Path, step: Step, done: int, total: int) -> None: ...
+
+    def finished(self, video: Predicted) -> None: ...
+
+    def failed(self, failure: Failure) -> None: ...

@@ -1,0 +1,72 @@
+"""Which videos are meant, and the folder that each gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..data import VIDEO_SUFFIXES
+from ..errors import DataError
+from .listening import Failure
+
+
+def find(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
+    """Every video once, in the order given: files as they are named, and the videos that lie directly in a folder.
+
+    A file that is named is taken whatever its ending. What cannot be used is among the failures.
+    """
+    found: dict[Path, Path] = {}
+    failures = []
+    for given in inputs:
+        try:
+            for path in _expanded(given):
+                found.setdefault(path.resolve(), path)
+        except DataError as error:
+            failures.append(Failure(given, error))
+        except OSError as error:
+            failures.append(Failure(given, DataError(f"'{given}' cannot be read: {error.strerror}")))
+    return list(found.values()), failures
+
+
+def _expanded(given: Path) -> list[Path]:
+    if given.is_file():
+        return [given]
+    if given.is_dir():
+        # Hidden files with a video's ending are what some systems keep beside it.
+        inside = [p for p in given.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
+        videos = sorted(p for p in inside if p.is_file())
+        if not videos:
+            raise DataError(
+                f"folder '{given}' has no video in it",
+                hint=f"videos end with {', '.join(VIDEO_SUFFIXES)}; folders in it are not searched, so name them",
+            )
+        return videos
+    if given.exists():
+        raise DataError(f"'{given}' is neither a file nor a folder", hint="give video files, or folders of them")
+    raise DataError(f"'{given}' is not there", hint="give video files, or folders of them")
+
+
+def folders(paths: Sequence[Path]) -> list[str]:
+    """A name for the folder of every video: its own without the ending; numbered where that is taken already.
+
+    Names differ even on drives that ignore case, and none leads elsewhere.
+    """
+    # A later video's own name is not given away to an earlier one's number.
+    plain = [_harmless(path.stem) for path in paths]
+    own = {name.casefold() for name in plain}
+    taken: set[str] = set()
+    found = []
+    for stem in plain:
+        name, number = stem, 1
+        while name.casefold() in taken or (number > 1 and name.casefold() in own):
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.casefold())
+        found.append(name)
+    return found
+
+
+def _harmless(stem: str) -> str:
+    """`..mp4` has the stem `.`, which would be the folder of all folders; some systems drop dots and spaces."""
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", stem).strip(". ") or "video"

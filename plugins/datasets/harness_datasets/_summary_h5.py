@@ -1,0 +1,208 @@
+"""The field's HDF5 layout for video summaries: one group a video, `video_1`, `video_2`, …
+
+Keys: features [n, D], gtscore [n], user_summary [U, N] (0 or 1), change_points [S, 2] (inclusive), n_frames (= N),
+picks [n]; optional n_steps (= n), n_frame_per_seg [S], gtsummary [n], video_name. n sampled frames of N.
+Source: Zhou and Qiao 2018, arXiv:1801.00054, whose files `eccv16_dataset_*_google_pool5.h5` most papers use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from harness.data import digest, remembered
+from harness.errors import DataError
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+T = TypeVar("T")
+
+_LARGEST = 1 << 28
+"""Numbers that one array may have; files are not to be trusted, and HDF5 may claim any size in a few bytes."""
+_SLACK = 15
+"""Frames by which the last shot may miss the video's end; so many lie between two sampled frames."""
+_HINT = "get the file again, or write it as the documentation of this dataset says"
+
+
+@dataclass(frozen=True, slots=True)
+class Summarised:
+    """One video, as the module's docstring says; `name` is "" if the file has none.
+
+    features, gtscore float32; user_summary uint8; change_points, picks int64. `mended`: what was put right, or "".
+    """
+
+    key: str
+    name: str
+    features: Array
+    gtscore: Array
+    user_summary: Array
+    change_points: Array
+    n_frames: int
+    picks: Array
+    mended: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a file holds: features' width, and of every video its sampled frames, frames, name and what was mended.
+
+    `content` hashes the file's bytes.
+    """
+
+    content: str
+    width: int
+    lengths: tuple[int, ...]
+    frames: tuple[int, ...]
+    names: tuple[str, ...]
+    mended: tuple[str, ...]
+
+
+def overview(dataset: str, path: Path, count: int) -> Overview:
+    """Read and checked once, and remembered. Raises DataError."""
+
+    def look() -> str:
+        videos = read(dataset, path, count)
+        rows = [[len(v.picks), v.n_frames, v.name, v.mended] for v in videos]
+        return json.dumps({"width": videos[0].features.shape[1], "videos": rows})
+
+    content = digest(path)
+    kept = json.loads(remembered(f"summary-h5-1:{count}:{path.absolute()}", content, look))
+    return Overview(content, kept["width"], *zip(*kept["videos"], strict=True))
+
+
+def read(dataset: str, path: Path, count: int) -> tuple[Summarised, ...]:
+    """`video_1` to `video_<count>`, checked key by key. Raises DataError that names file, group and key."""
+    import h5py
+
+    def opened() -> Any:
+        return h5py.File(path, "r")
+
+    with _guarded(dataset, path, "", opened) as file:
+        videos = tuple(_video(_Group.of(dataset, path, file, f"video_{k}")) for k in range(1, count + 1))
+    widths = {v.features.shape[1] for v in videos}
+    if len(widths) > 1:
+        other = next(v for v in videos if v.features.shape[1] != videos[0].features.shape[1])
+        what = f"has {other.features.shape[1]} numbers a frame, but those of 'video_1' {videos[0].features.shape[1]}"
+        raise _wrong(dataset, path, f"{other.key}/features", what)
+    return videos
+
+
+def _wrong(dataset: str, path: Path, key: str, what: str) -> DataError:
+    return DataError(f"{dataset}: '{path}', '{key}' {what}", hint=_HINT)
+
+
+def _guarded(dataset: str, path: Path, key: str, use: Callable[[], T]) -> T:
+    try:
+        return use()
+    # h5py turns damage into whatever its C library stumbled over.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
+        place = f", '{key}'" if key else ""
+        what = "is damaged, or no HDF5 file" if not key else "cannot be read"
+        raise DataError(f"{dataset}: '{path}'{place} {what}: {error}", hint=_HINT) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """One video of a file, whose arrays are read only once their shape and type are what they should be."""
+
+    dataset: str
+    path: Path
+    group: Any
+    key: str
+
+    @classmethod
+    def of(cls, dataset: str, path: Path, file: Any, key: str) -> _Group:
+        import h5py
+
+        found = _guarded(dataset, path, key, lambda: file.get(key))
+        if not isinstance(found, h5py.Group):
+            raise _wrong(dataset, path, key, "is missing" if found is None else "is no group")
+        return cls(dataset, path, found, key)
+
+    def wrong(self, key: str, what: str) -> DataError:
+        return _wrong(self.dataset, self.path, f"{self.key}/{key}", what)
+
+    def node(self, key: str) -> Any:
+        """A stored array that is not read yet; None if there is none of this name."""
+        import h5py
+
+        found = _guarded(self.dataset, self.path, f"{self.key}/{key}", lambda: self.group.get(key))
+        if found is not None and not isinstance(found, h5py.Dataset):
+            raise self.wrong(key, "is no array")
+        return found
+
+    def numbers(self, key: str, shape: tuple[int | None, ...], whole: bool = False) -> Array:
+        """Finite numbers of this shape (None: at least one); `whole`: int64, else float32."""
+        node = self.node(key)
+        if node is None:
+            raise self.wrong(key, "is missing")
+        said = "×".join("n" if n is None else str(n) for n in shape) or "one number"
+        # A single number is often stored as an array of one.
+        held = () if not shape and node.shape == (1,) else node.shape
+        fits = held is not None and len(held) == len(shape)
+        if not fits or any(a < 1 if b is None else a != b for a, b in zip(held, shape, strict=True)):
+            raise self.wrong(key, f"has the shape {node.shape}, not {said}")
+        if node.dtype.kind not in "iufb":
+            raise self.wrong(key, f"holds {node.dtype}, not numbers")
+        if node.size > _LARGEST:
+            raise self.wrong(key, f"has {node.size:,} numbers, which is more than any video here has")
+        values = np.asarray(_guarded(self.dataset, self.path, f"{self.key}/{key}", lambda: node[()])).reshape(held)
+        if not np.isfinite(values).all():
+            raise self.wrong(key, "has values that are not finite")
+        if (np.abs(values.astype(np.float64)) > 1e15).any():
+            raise self.wrong(key, "has values beyond 1e15")
+        if whole and (values != np.floor(values)).any():
+            raise self.wrong(key, "has values that are no whole numbers")
+        return values.astype(np.int64 if whole else np.float32)
+
+    def text(self, key: str) -> str:
+        node = self.node(key)
+        if node is None or node.shape not in ((), (1,)):
+            return ""
+        value = _guarded(self.dataset, self.path, f"{self.key}/{key}", lambda: np.asarray(node[()]).reshape(-1)[0])
+        return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _video(group: _Group) -> Summarised:
+    features = group.numbers("features", (None, None))
+    n = len(features)
+    frames = int(group.numbers("n_frames", (), whole=True))
+    picks = group.numbers("picks", (n,), whole=True)
+    if (np.diff(picks) <= 0).any():
+        raise group.wrong("picks", "does not increase")
+    if picks[0] < 0 or picks[-1] >= frames:
+        raise group.wrong("picks", f"reaches from {picks[0]} to {picks[-1]}, but there are {frames:,} frames")
+    summary = group.numbers("user_summary", (None, frames))
+    if not np.isin(summary, (0, 1)).all():
+        raise group.wrong("user_summary", "has other values than 0 and 1")
+    points, mended = _change_points(group, frames)
+    if group.node("n_steps") is not None and (steps := int(group.numbers("n_steps", (), whole=True))) != n:
+        raise group.wrong("n_steps", f"is {steps}, but 'features' has {n} rows")
+    if group.node("gtsummary") is not None:
+        group.numbers("gtsummary", (n,))
+    gtscore = group.numbers("gtscore", (n,))
+    name = group.text("video_name")
+    return Summarised(group.key, name, features, gtscore, summary.astype(np.uint8), points, frames, picks, mended)
+
+
+def _change_points(group: _Group, frames: int) -> tuple[Array, str]:
+    """Inclusive ranges int64 [S, 2] that cover 0 … frames - 1, and what was mended."""
+    points = group.numbers("change_points", (None, 2), whole=True)
+    if group.node("n_frame_per_seg") is not None:
+        sizes = group.numbers("n_frame_per_seg", (len(points),), whole=True)
+        if (sizes != points[:, 1] - points[:, 0] + 1).any():
+            raise group.wrong("n_frame_per_seg", "has other lengths than the ranges in 'change_points'")
+    covered = f"does not cover the frames 0 to {frames - 1} without gap and overlap"
+    if points[0, 0] != 0 or (points[:, 1] < points[:, 0]).any() or (points[1:, 0] != points[:-1, 1] + 1).any():
+        raise group.wrong("change_points", covered)
+    missed = int(frames - 1 - points[-1, 1])
+    if abs(missed) > _SLACK or points[-1, 0] >= frames:
+        raise group.wrong("change_points", f"{covered}: it ends at {points[-1, 1]}")
+    if not missed:
+        return points, ""
+    points[-1, 1] = frames - 1
+    return points, f"the last shot of '{group.key}' ended {abs(missed)} frames {'early' if missed > 0 else 'late'}"
