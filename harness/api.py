@@ -288,6 +288,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         resample=task.resample,
         defaults=_defaults(registry),
         stale=plan.stale,
+        ceilings=tuple(getattr(task, "ceilings", ())),
     )
 
 

@@ -126,19 +126,25 @@ def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, 
     return module, tuple(sites)
 
 
-def freeze(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> None:
-    """Set `requires_grad` for one stage: all, less `freeze`; or `train_only` alone. Raises ConfigError."""
+def trained(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> list[nn.Parameter]:
+    """What one stage trains: all, less `freeze`; or `train_only` alone, less `freeze`. Raises ConfigError."""
     for name in (*stage.freeze, *stage.train_only):
         if name not in groups:
             raise ConfigError(f"unknown group '{name}' to freeze or train", hint=f"known: {', '.join(groups)}")
-    for parameter in model.parameters():
-        parameter.requires_grad_(not stage.train_only)
-    for name in stage.train_only:
-        groups[name].requires_grad_(True)
-    for name in stage.freeze:
-        groups[name].requires_grad_(False)
-    if not any(p.requires_grad for p in model.parameters()):
+    frozen = {id(p) for name in stage.freeze for p in groups[name].parameters()}
+    wanted = {id(p) for name in stage.train_only for p in groups[name].parameters()}
+    found = [p for p in model.parameters() if id(p) not in frozen and (not stage.train_only or id(p) in wanted)]
+    if not found:
         raise ConfigError(f"a stage of {stage.epochs} epochs freezes every parameter", hint="shorten its `freeze`")
+    return found
+
+
+def freeze(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> None:
+    """Set `requires_grad` for one stage. Raises ConfigError."""
+    wanted = trained(model, groups, stage)
+    model.requires_grad_(False)
+    for parameter in wanted:
+        parameter.requires_grad_(True)
 
 
 def begin_stage(parts: Parts, registry: Registry, stage: Stage, steps: int) -> tuple[torch.optim.Optimizer, Schedule]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import audits, environment, measure
+from . import audits, environment, front, measure
 from .assembly import Parts, assemble, begin_stage, check_splits, loss_terms, set_training
 from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
@@ -97,7 +97,7 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     parts.model.load_state_dict(chosen["model"])
     # Training can open a path that the first weights kept shut.
     audit = audits.worse(before, _audit(parts, loaders["test"], run))
-    items = evaluate(parts, loaders["test"])
+    items = evaluate(parts, front.feeds(parts, loaders, config.train.stages)["test"])
     figures: Sequence[Figure] = parts.task.figures(items)
     sink.finish(items, figures)
     epoch = int(chosen["epoch"])
@@ -109,7 +109,11 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
         floors=_floors(parts, config, loaders["test"].split),
         curve=outcome.curve,
         stages=outcome.stages,
-        cost=cost | {"seconds": outcome.seconds} | ({"peak_memory": peak} if peak is not None else {}),
+        cost=cost
+        | outcome.trainable()
+        | {"seconds": outcome.seconds}
+        | ({"peak_memory": peak} if peak is not None else {}),
+        parts=measure.groups(parts.contract.groups()),
         chosen_epoch=epoch,
         chosen_by=_chosen_by(parts, config.train.choose, epoch, len(loaders["val"].split)),
         sites=parts.sites,
@@ -171,22 +175,28 @@ def train(
     learning: Learning | None = None
     if resumed:
         model.load_state_dict(resumed["live"])
+    feeds = loaders
 
-    for epoch, stage, first in _epochs(recipe.stages):
+    for epoch, number, first in _epochs(recipe.stages):
+        stage = recipe.stages[number]
         if epoch < state.epochs_done:
             continue
         if learning is None or epoch == first:
             learning = Learning(*begin_stage(parts, registry, stage, loader.steps))
+            paused = time.perf_counter()
+            feeds = front.feeds(parts, loaders, recipe.stages[: number + 1])
+            started += time.perf_counter() - paused  # features are shared by trials, so no trial's time holds them
             if resumed and epoch == state.epochs_done and epoch > first:
                 learning.optimizer.load_state_dict(resumed["optimizer"])
             if epoch == first:
                 state.stages.append({"epochs": stage.epochs, **measure.parameters(model)})
         environment.seed_all(environment.derive(trial.config.seed, "epoch", epoch))
         set_training(model, stage)
+        front.hold(model)
         ledger.begin_epoch()
         losses: list[Tensor] = []
         epoch_started = time.perf_counter()
-        for step, raw in enumerate(loader.training(epoch)):
+        for step, raw in enumerate(feeds["train"].training(epoch)):
             learning.schedule.step_update((epoch - first) * loader.steps + step)
             batch = parts.prepare(raw, epoch)
             with autocast(run.device, recipe.precision):
@@ -209,7 +219,7 @@ def train(
         tested = ema.module if ema is not None else model
         check_finite(tested, epoch)
         if len(loaders["val"].split):
-            items = evaluate(parts, loaders["val"], tested)
+            items = evaluate(parts, feeds["val"], tested)
             values |= {f"val/{name}": value for name, value in summarised(parts, items).items()}
         values |= {
             "lr": float(learning.optimizer.param_groups[0]["lr"]),
@@ -228,12 +238,12 @@ def _loader(parts: Parts, trial: Trial, name: Any, run: Run) -> Loader:
     return Loader(split, run.device, trial.config.train.batch_size, trial.config.seed, run.loader_processes)
 
 
-def _epochs(stages: Sequence[Stage]) -> Iterator[tuple[int, Stage, int]]:
-    """(epoch over all stages, its stage, the stage's first epoch)."""
+def _epochs(stages: Sequence[Stage]) -> Iterator[tuple[int, int, int]]:
+    """(epoch over all stages, number of its stage, the stage's first epoch)."""
     first = 0
-    for stage in stages:
+    for number, stage in enumerate(stages):
         for epoch in range(first, first + stage.epochs):
-            yield epoch, stage, first
+            yield epoch, number, first
         first += stage.epochs
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import torch
 
-from . import environment
-from .assembly import assemble, begin_stage, loss_terms, set_training
+from . import environment, front
+from .assembly import Parts, assemble, begin_stage, loss_terms, set_training
 from .evaluation import autocast
 from .ledger import Ledger
 from .loading import Loader
 from .registry import Registry
-from .trial import Trial
+from .trial import Config, Stage, Trial
 
 UPDATES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds of one update, updates of a whole trial, and seconds of the trial (training alone)."""
+    """Seconds of one update (the mean over stages), updates of a whole trial, seconds of the trial (training alone)."""
 
     update: float
     updates: int
@@ -33,30 +33,44 @@ class Estimate:
 
 
 def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, threads: int) -> Estimate:
-    """Median of a few updates after one that warms up. Nothing is stored. Raises HarnessError like the trial would."""
+    """Median of a few updates of every stage after one that warms up. Raises HarnessError like the trial would.
+
+    Nothing is stored: where a frozen front's features will take the place of frames, zeros stand in for them.
+    """
     config = trial.config
     with environment.pinned(threads, config.train.deterministic):
         parts = assemble(config, registry, data_root)
         parts.to(device)
         loader = Loader(parts.dataset.split("train", config.fold), device, config.train.batch_size, config.seed)
-        stage = config.train.stages[-1]
-        optimizer, _ = begin_stage(parts, registry, stage, loader.steps)
-        set_training(parts.model, stage)
-        ledger = Ledger.of(parts.losses, False, loader.steps)
+        updates = [stage.epochs * loader.steps for stage in config.train.stages]
         times = []
-        started = time.perf_counter()
-        for step, raw in enumerate(loader.training(0)):
-            if step > UPDATES:
-                break
-            batch = parts.prepare(raw, 0)
-            with autocast(device, config.train.precision):
-                output = parts.model(parts.task.present(batch))
-            loss = ledger.total(loss_terms(parts, output, batch))
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            optimizer.step()
-            loss.item()  # waits for the device
-            now = time.perf_counter()
-            times.append(now - started)
-            started = now
-    return Estimate(statistics.median(times[1:] or times), loader.steps * config.train.epochs)
+        for i, stage in enumerate(config.train.stages):
+            fed = front.feeds(parts, {"train": loader}, config.train.stages[: i + 1], sketch=True)["train"]
+            times.append(_update(parts, registry, fed, config, stage))
+    total = sum(time_ * count for time_, count in zip(times, updates, strict=True))
+    return Estimate(total / max(1, sum(updates)), sum(updates))
+
+
+def _update(parts: Parts, registry: Registry, loader: Loader, config: Config, stage: Stage) -> float:
+    """Seconds of one update of a stage."""
+    optimizer, _ = begin_stage(parts, registry, stage, loader.steps)
+    set_training(parts.model, stage)
+    front.hold(parts.model)
+    ledger = Ledger.of(parts.losses, False, loader.steps)
+    times = []
+    started = time.perf_counter()
+    for step, raw in enumerate(loader.training(0)):
+        if step > UPDATES:
+            break
+        batch = parts.prepare(raw, 0)
+        with autocast(str(loader.device), config.train.precision):
+            output = parts.model(parts.task.present(batch))
+        loss = ledger.total(loss_terms(parts, output, batch))
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        loss.item()  # waits for the device
+        now = time.perf_counter()
+        times.append(now - started)
+        started = now
+    return statistics.median(times[1:] or times)

@@ -33,10 +33,15 @@ class Loader:
     def __init__(self, split: Split, device: str, batch_size: int, seed: int, processes: int = 0) -> None:
         self.split, self.device, self.batch_size = split, torch.device(device), batch_size
         self._seed, self._processes = seed, processes
+        self._varies = split.lengths is not None
         self._generate = split.generate if isinstance(split, Generates) else None
         self._resident = _resident(split, self.device)
         self.steps = len(self._cut(list(range(len(split))), training=True))
         """Updates of one training epoch."""
+
+    def of(self, split: Split) -> Loader:
+        """The same order and draws, over another split with as many items."""
+        return Loader(split, str(self.device), self.batch_size, self._seed, self._processes)
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """A shuffled epoch. A last batch of one item is left out, since batch norm cannot be trained on it."""
@@ -45,13 +50,13 @@ class Loader:
         return self._batches(self._cut(order, training=True), derive(self._seed, "draw", epoch))
 
     def evaluation(self) -> Iterator[Batch]:
-        """Every item once, in the split's order."""
+        """Every item once, in the split's order; one at a time where lengths vary, so that no padding is evaluated."""
         return self._batches(self._cut(list(range(len(self.split))), training=False), 0)
 
     def _cut(self, order: list[int], training: bool) -> list[list[int]]:
-        size = self.batch_size
+        size = 1 if self._varies and not training else self.batch_size
         cut = [order[i : i + size] for i in range(0, len(order), size)]
-        return cut[:-1] if training and len(cut) > 1 and len(cut[-1]) == 1 else cut
+        return cut[:-1] if training and size > 1 and len(cut) > 1 and len(cut[-1]) == 1 else cut
 
     def _batches(self, cut: Sequence[list[int]], draw: int) -> Iterator[Batch]:
         if self._resident is not None:
@@ -65,6 +70,8 @@ class Loader:
             batch_size=None,
             num_workers=self._processes,
             pin_memory=self.device.type == "cuda",
+            # Its own: a loader draws a number when it starts, and dropout would differ from that of resident data.
+            generator=torch.Generator(),
         )
         for batch in loader:
             yield {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}

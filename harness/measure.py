@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .contracts import IO, Spec
@@ -31,6 +32,11 @@ def parameters(model: nn.Module) -> dict[str, float]:
     }
 
 
+def groups(named: Mapping[str, nn.Module]) -> dict[str, float]:
+    """Weights of every group that a model names; groups may lie inside each other."""
+    return {name: float(sum(p.numel() for p in module.parameters())) for name, module in named.items()}
+
+
 def example(specs: Mapping[str, Spec], batch: int, device: str, varying: int = 16) -> dict[str, Tensor]:
     """Zeros in the form of a prepared batch or an output, masks all real; axes whose length varies get `varying`."""
 
@@ -48,7 +54,8 @@ def macs(model: nn.Module, io: IO, device: str) -> float:
     """Multiply-accumulates of one item, half of what PyTorch's counter calls FLOPs. Not element-wise work."""
     training = model.training
     model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # Of the ways to compute attention, this is the one whose products the counter sees on every device.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(example(io.inputs, 1, device))
     model.train(training)
     return float(counter.get_total_flops()) / 2

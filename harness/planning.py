@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .contracts import SplitName, Task
+from .contracts import Frames, SplitName, Task
 from .errors import ConfigError, GridError, HarnessError
 from .registry import Registry, suggest
 from .store import Store
@@ -113,9 +113,12 @@ def _try(config: Config, registry: Registry, data_root: Path) -> None:
     loader = Loader(splits["train"], "cpu", config.train.batch_size, config.seed)
     for stage in config.train.stages:
         begin_stage(parts, registry, stage, loader.steps)
-    batch = parts.prepare({**splits["train"].batch([0], 0)}, epoch=0)
+    train = splits["train"]
+    # Frames say nothing that a loss could object to, and decoding a long video takes its time.
+    batch = parts.prepare({**(train.lean([0], 0) if isinstance(train, Frames) else train.batch([0], 0))}, epoch=0)
     # Output of the right shape, so that a loss that is none for this task says so before anything trains.
-    loss_terms(parts, example(parts.io.outputs, 1, "cpu"), batch)
+    output = example(parts.io.outputs, 1, "cpu", varying=train.lengths[0] if train.lengths else 1)
+    loss_terms(parts, output, batch)
 
 
 def task_of(study: Study, registry: Registry) -> Task:
@@ -136,6 +139,8 @@ def check_metrics(study: Study, registry: Registry, file: str) -> None:
         )
         raise GridError([error])
     known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
+    stages = max(len(t.config.train.stages) for t in study.trials())
+    known += [f"trainable_{i}" for i in range(1, stages + 1)]
     mistakes = []
     for i, claim in enumerate(study.claims):
         if claim.metric not in known:

@@ -20,6 +20,10 @@ class Outcome:
     stages: tuple[Mapping[str, float], ...]
     seconds: float
 
+    def trainable(self) -> dict[str, float]:
+        """Weights that each stage trains: `trainable_1`, `trainable_2`, …"""
+        return {f"trainable_{i}": stage["trainable"] for i, stage in enumerate(self.stages, 1)}
+
 
 class Progress:
     """What accumulates over epochs, and goes into every checkpoint as plain numbers."""

@@ -181,7 +181,7 @@ class Registry:
             raise UnknownName(message, hint)
         return self._components[kind, name]
 
-    def build(self, kind: str, name: str, *args: Any, **options: Any) -> Any:
+    def build(self, kind: str, name: str, /, *args: Any, **options: Any) -> Any:
         """Check the options, then call the target. Raises ConfigError for the first mistake."""
         component = self.get(kind, name)
         for _, error in component.mistakes(options):

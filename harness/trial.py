@@ -237,7 +237,8 @@ class Record:
     validation: the same on the validation split at the chosen epoch. floors: predictor -> metric -> value.
     curve: one mapping an epoch (train/loss, train/<term>, val/<metric>, lr, seconds, …).
     stages: one mapping a stage (epochs, trainable). cost: parameters, attention_parameters, macs, seconds,
-    peak_memory (bytes). marks: words that every table shows beside the row.
+    peak_memory (bytes), trainable_1, … (weights that a stage trains). parts: weights of every group of the model.
+    marks: words that every table shows beside the row.
     """
 
     id: str
@@ -251,6 +252,7 @@ class Record:
     curve: tuple[Mapping[str, float], ...] = ()
     stages: tuple[Mapping[str, float], ...] = ()
     cost: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, float] = field(default_factory=dict)
     chosen_epoch: int = 0
     chosen_by: str = ""  # a sentence: which split chose the checkpoint, and how
     sites: tuple[str, ...] = ()

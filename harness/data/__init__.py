@@ -8,6 +8,7 @@ from __future__ import annotations
 from .arrays import StoredArrays, cached_arrays, filled_arrays
 from .catalogue import Checked, Status, fetch, status, verify_all
 from .draws import uniforms
+from .features import stored_features
 from .folders import cache_root, data_root, find_file, require
 from .hashes import digest, fingerprint, remembered, verify
 from .remote import Member, RemoteFile, download
@@ -48,6 +49,7 @@ __all__ = [
     "sampled_frames",
     "shots",
     "status",
+    "stored_features",
     "stratified_holdout",
     "uniforms",
     "unpack",

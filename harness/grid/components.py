@@ -138,7 +138,7 @@ class Parts:
             if values.get(option) is not None and not self._file(f"{kind} {name} {option}", written[option]):
                 return None
         return Choice.of(
-            name, **{k: v for k, v in values.items() if known[k].required or not _same(v, known[k].default)}
+            name, **{k: v for k, v in values.items() if known[k].required or not same(v, known[k].default)}
         )
 
     def _file(self, what: str, node: Node) -> bool:
@@ -162,6 +162,10 @@ class Parts:
         if (kind, name) not in self._options:
             self._options[kind, name] = {o.name: o for o in self.registry.get(kind, name).options()}
         return self._options[kind, name]
+
+    def source(self, kind: str, name: str) -> str:
+        """The digest of a component's code. Raises ConfigError."""
+        return self._digest(self.registry.get(kind, name).module)
 
     def _digest(self, module: str) -> str:
         if module not in self._digests:
@@ -260,13 +264,13 @@ class Parts:
         return found
 
 
-def _same(value: Value, default: Any) -> bool:
+def same(value: Value, default: Any) -> bool:
     """Is an option set to its default? An int equals a float, a list a tuple; True is no 1."""
     if isinstance(value, bool) or isinstance(default, bool):
         return value is default
     if isinstance(value, tuple):
         fits = isinstance(default, (tuple, list)) and len(default) == len(value)
-        return fits and all(_same(v, d) for v, d in zip(value, default, strict=True))
+        return fits and all(same(v, d) for v, d in zip(value, default, strict=True))
     if isinstance(value, (int, float)):
         return isinstance(default, (int, float)) and value == default
     return value is default or (type(value) is type(default) and value == default)

@@ -58,6 +58,7 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
     asked = points(header.design, axes, baseline, root, mistakes)
     rows.fill(asked)
     rows.choose_baseline(baseline)
+    rows.add_control()
     claims = read_claims(root.entries.get("claims"), mistakes)
     reach = _reach(root.entries.get("reach"), mistakes)
     cells = rows.cells(header.seeds)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..trial import Cell, Config, Provenance, Skipped, Trial, Value, digest, to_plain
 from . import tree
 from .components import Part, Parts
+from .controls import control_of, settings_of
 from .designs import Axis, Point, distinct, label
 from .nodes import Mistakes, Node
 from .resolving import Conditions, Resolver
@@ -139,6 +140,17 @@ class Rows:
     def _row_list(self) -> str:
         labels = [r.label for r in self._rows.values()]
         return f"the rows are: {'; '.join(labels[:_SHOWN])}{'; …' if len(labels) > _SHOWN else ''}" if labels else ""
+
+    def add_control(self) -> None:
+        """A row for the model that the baseline's model asks for beside itself, unless the grid has one."""
+        rows = list(self._rows.values())
+        base = next((r for r in rows if r.base), rows[0] if rows else None)
+        if base is None or len(self._mistakes):
+            return
+        found = control_of(self._parts, base.parts, {r.parts["model"].value.name for r in rows})
+        if found is not None:
+            row = Row(found, settings_of(base.settings, found), label=f"{found['model'].value.name} (control)")
+            self._rows[tuple(p.digest for p in found.values())] = row
 
     # ------------------------------------------------------------------------------------------------ results
 

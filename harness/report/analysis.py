@@ -16,11 +16,26 @@ from ..trial import Audit, Cell, Record, Trial
 from .escaping import one_line, shorten
 from .evidence import Evidence, Latency
 
+STAGES = range(1, 10)
 COSTS = (
     Metric("parameters", "parameters", "lower", "all weights of the model, trained or not"),
     Metric("attention_parameters", "parameters", "lower", "weights of the attention blocks"),
-    Metric("macs", "MACs", "lower", "multiply-accumulates of one forward pass of one item"),
-    Metric("seconds", "s", "lower", "wall-clock time of training, with validation after every epoch"),
+    *(
+        Metric(f"trainable_{i}", "parameters", "lower", f"weights that stage {i} of the training changes")
+        for i in STAGES
+    ),
+    Metric(
+        "macs",
+        "MACs",
+        "lower",
+        "multiply-accumulates of one forward pass of one item, of 16 frames if any number may come",
+    ),
+    Metric(
+        "seconds",
+        "s",
+        "lower",
+        "wall-clock time of training, with validation after every epoch, without features that trials share",
+    ),
     Metric("peak_memory", "bytes", "lower", "highest memory in use during training"),
 )
 
@@ -131,12 +146,22 @@ class Analysis:
         return tuple(a for a in self.arms if a is not self.baseline)
 
     def floors(self, metric: str) -> Mapping[str, list[float]]:
-        """Predictor without training -> its value in every record, in order: rows may be tested on different data."""
+        """Predictor without training -> its values, in order: rows may be tested on different data.
+
+        One value a row and seed: the mean over folds, each of which tests its own items.
+        """
         found: dict[str, list[float]] = {}
-        for record in self.ok:
-            for name, values in record.floors.items():
-                if metric in values:
-                    found.setdefault(one_line(name), []).append(values[metric])
+        for arm in self.arms:
+            by_seed: dict[int, list[Record]] = {}
+            for record in arm.ok:
+                by_seed.setdefault(record.trial.config.seed, []).append(record)
+            for records in by_seed.values():
+                if len(records) < max(1, len(arm.runs) // arm.seeds):
+                    continue  # the mean of some folds would differ from that of all
+                for name in records[0].floors:
+                    values = [r.floors[name][metric] for r in records if metric in r.floors.get(name, {})]
+                    if len(values) == len(records):
+                        found.setdefault(one_line(name), []).append(sum(values) / len(values))
         return found
 
     def shown(self, limit: int) -> tuple[tuple[Arm, ...], int]:

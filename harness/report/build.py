@@ -21,6 +21,7 @@ from .evidence import Evidence
 from .frames import comparison_frame, records_csv, table_csv
 from .joined import stored_figures
 from .ledger import ledger
+from .parts import parts
 from .plots import differences, scatter
 from .provenance import gaps, raw, recipe, versions
 from .reach import reached
@@ -79,6 +80,7 @@ def compose(analysis: Analysis) -> Document:
             reached(analysis),
             scatter(analysis),
             *stored_figures(analysis),
+            parts(analysis),
             gaps(analysis),
             recipe(analysis),
             versions(analysis),

@@ -48,7 +48,7 @@ def main_table(analysis: Analysis) -> Table:
     columns += [column for column, _ in costs]
     lines = [_line(analysis, arm, costs) for arm in analysis.arms]
     for name, value in floors(analysis, m):
-        entries = [Entry(name, "no training"), _DASH, Entry(value)]
+        entries = [Entry(name, _untrained(analysis, name)), _DASH, Entry(value)]
         lines.append(Line((*entries, *[_DASH] * (len(columns) - 3)), "floor"))
     caption = f"{m.name} on the test split: {m.definition}."
     if analysis.unranked:
@@ -112,6 +112,10 @@ def floors(analysis: Analysis, metric: Metric) -> list[tuple[str, str]]:
     return rows
 
 
+def _untrained(analysis: Analysis, name: str) -> str:
+    return "no training; knows answers" if name in analysis.evidence.ceilings else "no training"
+
+
 def notes(analysis: Analysis) -> tuple[str, ...]:
     """What the columns mean, and which split chose the checkpoint."""
     chosen = list(dict.fromkeys(one_line(r.chosen_by) for r in analysis.ok if r.chosen_by))
@@ -154,7 +158,7 @@ def other_metrics(analysis: Analysis) -> Table:
         lines.append(Line(tuple(entries), group(arm)))
     values = {m.name: dict(floors(analysis, m)) for m in analysis.others}
     for name in dict.fromkeys(n for found in values.values() for n in found):
-        entries = [Entry(name, "no training"), _DASH]
+        entries = [Entry(name, _untrained(analysis, name)), _DASH]
         entries += [Entry(values[m.name].get(name, numbers.NONE)) for m in analysis.others]
         lines.append(Line(tuple(entries), "floor"))
     return Table(

@@ -30,7 +30,7 @@ class Evidence:
     records: by trial id; a missing id has not been run. metrics: of the task, in the order of display. select: the
     primary metric. items, figures: what a trial stored, by its id. latency, stale: by the cell's key; stale says why
     the row's code or data is not today's. identities: the task's, for claims. defaults: (kind, name) -> the options
-    of that component with their defaults.
+    of that component with their defaults. ceilings: the predictors among the floors that know answers.
     """
 
     study: Study
@@ -45,3 +45,4 @@ class Evidence:
     stale: Mapping[str, str] = field(default_factory=dict)
     resample: Literal["item", "item+seed"] = "item"
     remarks: Callable[[Mapping[str, float]], Sequence[str]] | None = None
+    ceilings: tuple[str, ...] = ()

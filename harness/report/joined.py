@@ -72,7 +72,8 @@ def _blocks(analysis: Analysis, stored: Stored) -> list[Block]:
         return (strips if first.kind == "strip" else animations)(first, stored.one_each())
     if first.kind in ("lines", "bars"):
         return panels(first, [(a, _series(first, figures)) for a, figures in stored.all()])
-    joined = [(a, _matrix(first, figures)) for a, figures in stored.all()]
+    rows = _rows(first, [f for _, figures in stored.all() for f in figures])
+    joined = [(a, _matrix(first, figures, rows)) for a, figures in stored.all()]
     kept = [(a, m) for a, m in joined if m is not None]
     blocks: list[Block] = []
     if len(kept) < len(joined):
@@ -84,13 +85,39 @@ def _blocks(analysis: Analysis, stored: Stored) -> list[Block]:
     return [*blocks, *draw(first, kept, analysis.baseline)]
 
 
-def _matrix(first: Figure, figures: Sequence[Figure]) -> Matrix | None:
-    """Mean over trials; None where something is missing or does not line up with the first row's."""
-    names = _names(first.data)
-    if names is None or any(_names(f.data) != names for f in figures):
+def _rows(first: Figure, figures: Sequence[Figure]) -> tuple[str, ...]:
+    """The rows of the first figure, and of a table those of all others too: every fold has other items."""
+    head = _names(first.data)
+    if head is None:
+        return ()
+    found = [names[0] for f in figures if (names := _names(f.data)) is not None]
+    if first.kind != "table" or all(rows == head[0] for rows in found):
+        return head[0]
+    return tuple(dict.fromkeys(row for rows in found for row in rows))
+
+
+def _matrix(first: Figure, figures: Sequence[Figure], rows: tuple[str, ...]) -> Matrix | None:
+    """Mean over the trials that have a row's number; None where something is missing or does not line up.
+
+    A figure of another title shows something else (another fold's video), and is left out.
+    """
+    head = _names(first.data)
+    same = [f for f in figures if f.title == first.title]
+    found = [_names(f.data) for f in same]
+    if head is None or not same or any(names is None or names[1] != head[1] for names in found):
         return None
-    stack = np.stack([np.asarray(f.data["values"], dtype=np.float64) for f in figures])
-    return Matrix(stack.mean(axis=0), names[0], names[1], len(figures))
+    stack = np.full((len(same), len(rows), len(head[1])), np.nan)
+    place = {row: i for i, row in enumerate(rows)}
+    for i, (figure, names) in enumerate(zip(same, found, strict=True)):
+        own = () if names is None else names[0]
+        if own != rows and (first.kind != "table" or len(set(own)) < len(own) or not set(own) <= set(rows)):
+            return None
+        at = list(range(len(rows))) if own == rows else [place[row] for row in own]
+        stack[i, at] = np.asarray(figure.data["values"], dtype=np.float64)
+    known = np.isfinite(stack)
+    count = known.sum(axis=0)
+    mean = np.divide(np.where(known, stack, 0.0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
+    return Matrix(mean, rows, head[1], int(count.max(initial=0)))
 
 
 def _names(data: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:

@@ -127,6 +127,7 @@ def _below_floors(analysis: Analysis) -> list[str]:
     m = analysis.primary
     sign = 1 if m.better == "higher" else -1
     floors = {name: max(sign * value for value in seen) for name, seen in analysis.floors(m.name).items()}
+    floors = {name: value for name, value in floors.items() if name not in analysis.evidence.ceilings}
     if not floors:
         return []
     best = max(floors, key=lambda name: floors[name])

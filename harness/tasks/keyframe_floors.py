@@ -1,4 +1,4 @@
-"""Predictors of importance that need no training: three that know nothing, two that know the annotations."""
+"""Predictors of importance that need no training: three that know nothing, three that know answers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ DRAWS = 20
 
 
 def floors(split: Split, share: float) -> dict[str, Items]:
-    """`random`, `constant` (the split's mean target), `position`; `human` and `oracle` if all videos have annotators.
+    """`random`, `constant` (the split's mean target), `position`, `target`; `human` and `oracle` where there are several
+    annotators.
 
     `position` is 1 in the middle of the video and falls to 0 at its ends. `human`: each annotator as the predictor of
     the others, mean over annotators. `oracle`: the mean over annotators as the prediction, about the best that one
-    score a frame can be. Scores of annotators are brought to [0, 1] as in `keyframe_scores.scale`.
+    score a frame can be. `target`: the scores that are trained on, which a row without any error would give; left out
+    where they rank all frames as `oracle` does. Scores of annotators are brought to [0, 1] as in `keyframe_scores.scale`.
     """
     truths = list(_truths(split, share))
     if not truths:
@@ -36,6 +38,8 @@ def floors(split: Split, share: float) -> dict[str, Items]:
     for i, truth in enumerate(truths):
         for name, row in _rows(truth, i, level, several, share).items():
             rows.setdefault(name, []).append(row)
+    if "oracle" in rows and all(_near(a, b) for a, b in zip(rows["oracle"], rows["target"], strict=True)):
+        del rows["target"]
     return {name: _items(split, truths, found) for name, found in rows.items()}
 
 
@@ -45,7 +49,7 @@ def _rows(truth: Truth, i: int, level: float, several: bool, share: float) -> di
     draws = np.random.default_rng((DRAWS, i)).random((DRAWS, length))
     # In whole numbers first, as frames equally far from the middle must tie.
     middle = np.minimum(np.arange(length), np.arange(length)[::-1]) / max(0.5, (length - 1) / 2)
-    known = np.stack([np.full(length, level), middle])
+    known = np.stack([np.full(length, level), middle, truth.target.astype(np.float64)])
     scores = truth.scores(
         np.concatenate([draws, known, truth.mean]),
         np.concatenate([draws, known, truth.scaled.mean(axis=0, keepdims=True)]),
@@ -55,11 +59,17 @@ def _rows(truth: Truth, i: int, level: float, several: bool, share: float) -> di
         "random": _mean({name: value[:DRAWS] for name, value in scores.items()}),
         "constant": {name: float(value[DRAWS]) for name, value in scores.items()},
         "position": {name: float(value[DRAWS + 1]) for name, value in scores.items()},
+        "target": {name: float(value[DRAWS + 2]) for name, value in scores.items()},
     }
     if several:
         rows["human"] = human(truth, share)
         rows["oracle"] = {name: float(value[-1]) for name, value in scores.items()}
     return rows
+
+
+def _near(a: dict[str, float], b: dict[str, float]) -> bool:
+    """Do two predictors rank the frames of a video alike?"""
+    return all(abs(a[name] - b[name]) < 1e-6 for name in ("spearman", "kendall"))
 
 
 def human(truth: Truth, share: float) -> dict[str, float]:

@@ -75,7 +75,7 @@ class Keyframes:
 
     select = "spearman"
     resample: Literal["item", "item+seed"] = "item+seed"
-    ceilings = ("human", "oracle")
+    ceilings = ("target", "human", "oracle")
 
     def __init__(self, *, share: float = 0.15) -> None:
         if not 0 < share < 1:

@@ -39,6 +39,7 @@ FLOORS = {
     "loading": 3,
     "assembly": 3,
     "evaluation": 3,
+    "front": 3,
     "engine": 4,
     "estimate": 4,
     "planning": 4,

@@ -291,7 +291,9 @@ def test_options_and_defaults_are_the_documented_ones() -> None:
         "gdl": {"alpha": 1.0, "reduction": "mean"},
         "mae": {},
         "mse": {},
+        "pairwise_ranking": {"kind": "logistic", "margin": 1.0},
         "perceptual": {"net": "vgg16", "layer": "block2_conv2", "weights": "imagenet", "file": None, "frames": None},
+        "spearman": {"temperature": 0.1, "inputs": "unit"},
         "ssim": {"window": "gaussian", "window_size": 11, "sigma": 1.5},
     }
     assert all(c.summary and c.source for c in REGISTRY.components("loss"))

@@ -1,4 +1,4 @@
-"""Attention for feature maps [B, C, H, W]: gates over channels, over places, and over both."""
+"""Attention: gates for feature maps [B, C, H, W], over channels, places, and both; and looks over time, [B, T, C]."""
 
 from __future__ import annotations
 
@@ -57,4 +57,25 @@ def harness_register(registry: Any) -> None:
         "harness_attention.hybrid:HybridParallel",
         summary="channel and spatial gates, both read from the raw input, added, multiplied or the larger of both",
         source="Park et al. 2018, arXiv:1807.06514, eq. 2; Woo et al. 2018, arXiv:1807.06521, section 4.1",
+    )
+    registry.add(
+        "attention",
+        "global",
+        "harness_attention.temporal:GlobalAttention",
+        summary="over time: every frame of a video looks at all frames",
+        source="Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2",
+    )
+    registry.add(
+        "attention",
+        "local",
+        "harness_attention.temporal:LocalAttention",
+        summary="over time: every frame of a video looks at the frames within a window",
+        source="Beltagy et al. 2020, arXiv:2004.05150, section 3.1",
+    )
+    registry.add(
+        "attention",
+        "dual",
+        "harness_attention.temporal:DualAttention",
+        summary="over time: local and global attention side by side, concatenated, gated or added",
+        source="Apostolidis et al. 2021, PGL-SUM, IEEE ISM",
     )

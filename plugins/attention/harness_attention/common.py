@@ -49,3 +49,19 @@ def require_odd(block: str, option: str, value: int) -> None:
 def require_one_of(block: str, option: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigError(f"attention '{block}': {option} is '{value}'", hint=f"known: {', '.join(known)}")
+
+
+def require_heads(block: str, channels: int, heads: int) -> None:
+    require_positive(block, "heads", heads)
+    if channels % heads:
+        raise ConfigError(
+            f"attention '{block}': heads is {heads}, and there are {channels} channels",
+            hint="heads divides the number of channels",
+        )
+
+
+def require_probability(block: str, option: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(
+            f"attention '{block}': {option} is {value:g}", hint=f"{option} is a probability, at least 0 and below 1"
+        )

@@ -1,4 +1,4 @@
-"""Losses: of classes, of single values, and of frames (edges, structure, features)."""
+"""Losses: of classes, of single values, of their order, and of frames (edges, structure, features)."""
 
 from __future__ import annotations
 
@@ -58,4 +58,18 @@ def harness_register(registry: Any) -> None:
         summary="squared distance of frames in the features of a frozen VGG; any layer, any weights",
         source="Johnson et al. 2016, arXiv:1603.08155, eq. 2",
         files=("file",),
+    )
+    registry.add(
+        "loss",
+        "spearman",
+        "harness_losses.spearman:Spearman",
+        summary="1 - rank correlation along time, by soft ranks; temperature",
+        source="soft ranks: Qin et al. 2010, Information Retrieval 13(4); made into a correlation here",
+    )
+    registry.add(
+        "loss",
+        "pairwise_ranking",
+        "harness_losses.pairwise:PairwiseRanking",
+        summary="order of every pair with unequal targets; logistic (RankNet) or hinge",
+        source="Burges et al. 2005, Learning to rank using gradient descent, ICML",
     )
