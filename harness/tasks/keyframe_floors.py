@@ -21,13 +21,13 @@ DRAWS = 20
 
 
 def floors(split: Split, share: float) -> dict[str, Items]:
-    """`random`, `constant` (the split's mean target), `position`, `target`; `human` and `oracle` where there are several
-    annotators.
+    """Three know nothing, `random`, `constant` (the split's mean target) and `position`; three know answers.
 
-    `position` is 1 in the middle of the video and falls to 0 at its ends. `human`: each annotator as the predictor of
-    the others, mean over annotators. `oracle`: the mean over annotators as the prediction, about the best that one
-    score a frame can be. `target`: the scores that are trained on, which a row without any error would give; left out
-    where they rank all frames as `oracle` does. Scores of annotators are brought to [0, 1] as in `keyframe_scores.scale`.
+    `position` is 1 in the middle of the video and falls to 0 at its ends. The others need several annotators.
+    `target`: the scores that are trained on, which a row without any error would give; left out where they rank all
+    frames as `oracle` does. `human`: each annotator as the predictor of the others, mean over annotators. `oracle`:
+    their mean as the prediction, about the best that one score a frame can be. Scores of annotators are brought to
+    [0, 1] as in `keyframe_scores.scale`.
     """
     truths = list(_truths(split, share))
     if not truths:
@@ -59,9 +59,9 @@ def _rows(truth: Truth, i: int, level: float, several: bool, share: float) -> di
         "random": _mean({name: value[:DRAWS] for name, value in scores.items()}),
         "constant": {name: float(value[DRAWS]) for name, value in scores.items()},
         "position": {name: float(value[DRAWS + 1]) for name, value in scores.items()},
-        "target": {name: float(value[DRAWS + 2]) for name, value in scores.items()},
     }
     if several:
+        rows["target"] = {name: float(value[DRAWS + 2]) for name, value in scores.items()}
         rows["human"] = human(truth, share)
         rows["oracle"] = {name: float(value[-1]) for name, value in scores.items()}
     return rows

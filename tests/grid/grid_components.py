@@ -38,6 +38,17 @@ def net(io: object, *, depth: int = 20, width: float = 1.0) -> None: ...
 def deep(io: object, *, arch: str, stem: Literal["imagenet", "cifar"] = "imagenet") -> None: ...
 
 
+class Temporal:
+    """Names another model that every study of it has beside it."""
+
+    control = "alone"
+
+    def __init__(self, io: object, *, depth: int = 3, width: float = 1.0, weights: str | None = None) -> None: ...
+
+
+def alone(io: object, *, width: float = 2.0, weights: str | None = None) -> None: ...
+
+
 def se(channels: int, *, reduction: int = 16, gate: str = "sigmoid", site: str = "") -> None: ...
 
 
@@ -85,6 +96,8 @@ def registry() -> Registry:
     }.items():
         for name, target in names.items():
             made.add(kind, name, f"{HERE}:{target}")
+    made.add("model", "temporal", f"{HERE}:Temporal", files=("weights",))
+    made.add("model", "alone", f"{HERE}:alone", files=("weights",))
     return made
 
 

@@ -297,8 +297,9 @@ def test_an_answer_of_another_length_is_refused():
 def test_floors_know_nothing_and_ceilings_know_the_annotators():
     task, videos = Keyframes(), Videos(lengths=(300, 200, 150))
     floors = {name: task.summarise(items) for name, items in task.floors(videos).items()}
-    assert set(floors) == {"random", "constant", "position", *task.ceilings}
-    assert set(task.ceilings) == {"human", "oracle"}
+    # The target is the annotators' mean here, so a row of its own would be that of the oracle.
+    assert set(floors) == {"random", "constant", "position", "human", "oracle"}
+    assert set(task.ceilings) == {"target", "human", "oracle"}
     assert all(set(found) == METRICS for found in floors.values())
     assert abs(floors["random"]["spearman"]) < 0.02
     assert floors["constant"]["undefined"] == 1
@@ -312,6 +313,24 @@ def test_floors_know_nothing_and_ceilings_know_the_annotators():
         t = -np.abs(2 * np.arange(a.shape[1]) - (a.shape[1] - 1))  # equally far from the middle: a tie
         middle.append(np.mean([stats.spearmanr(t, x).statistic for x in a]))
     assert floors["position"]["spearman"] == pytest.approx(np.mean(middle), abs=1e-6)
+
+
+class Known(Videos):
+    """Its target is not the annotators' mean: the first one's scores."""
+
+    def batch(self, index: Sequence[int], draw: int) -> dict[str, Tensor]:
+        batch = super().batch(index, draw)
+        for b, i in enumerate(index):
+            batch["target"][b, : self.lengths[i]] = torch.from_numpy((self.annotators[i][0] - 1) / 4)
+        return batch
+
+
+def test_a_target_that_is_not_the_annotators_mean_has_a_row_of_its_own():
+    task, videos = Keyframes(), Known()
+    floors = {name: task.summarise(items) for name, items in task.floors(videos).items()}
+    assert floors["target"]["mse"] == pytest.approx(0, abs=1e-9)
+    expected = [np.mean([stats.spearmanr(a[0], other).statistic for other in a]) for a in videos.annotators]
+    assert floors["target"]["spearman"] == pytest.approx(np.mean(expected), abs=1e-6)
 
 
 def test_the_human_row_is_a_loop_over_annotators_against_the_others():

@@ -114,6 +114,13 @@ def test_bf16_logits_under_autocast_are_compared_in_float32() -> None:
     assert torch.equal(value, build()(x.float(), t))
 
 
+@every_variant
+def test_a_prediction_that_is_no_number_is_not_hidden(options: dict[str, Any]) -> None:
+    x = torch.randn(2, 6)
+    x[0, 3] = math.nan
+    assert build(**options)(x, torch.rand(2, 6)).isnan()
+
+
 def test_a_registry_passes_its_kind_on_as_the_option_that_it_is() -> None:
     assert REGISTRY.build("loss", "pairwise_ranking", kind="hinge").kind == "hinge"
 

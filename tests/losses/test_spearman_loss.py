@@ -168,6 +168,29 @@ def test_bf16_predictions_under_autocast_are_ranked_in_float32() -> None:
     assert torch.equal(value, build("spearman")(x.float(), t))
 
 
+def test_a_prediction_that_is_no_number_is_not_hidden() -> None:
+    x, t = scores(20, 0)
+    x[0, 7] = float("nan")
+    assert build("spearman")(torch.cat([x, t]), torch.cat([t, t])).isnan()
+
+
+def test_one_square_matrix_an_item_is_kept_for_the_backward_pass() -> None:
+    kept: dict[int, int] = {}
+
+    def keep(saved: Tensor) -> Tensor:
+        storage = saved.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    x, t = torch.randn(2, 200, requires_grad=True), torch.rand(2, 200)
+    mask = torch.arange(200) < torch.tensor([[200], [150]])
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        value = build("spearman")(x, t, mask)
+    value.backward()
+    square = 2 * 200 * 200 * 4
+    assert square <= sum(kept.values()) < 1.2 * square
+
+
 def test_descent_on_it_finds_the_order_of_the_target() -> None:
     torch.manual_seed(0)
     x, t = torch.zeros(2, 30, requires_grad=True), torch.rand(2, 30)

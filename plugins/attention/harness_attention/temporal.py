@@ -8,8 +8,9 @@ y = x + W_o [a of all heads] + b_o;  dual: y = x + fusion of the two.
 Source: Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762, eq. 1 and section 3.2.2; the band is
 Beltagy et al. 2020, "Longformer", arXiv:2004.05150, section 3.1; both side by side for scores of frames is Apostolidis
 et al. 2021, "PGL-SUM", IEEE ISM.
-Differs: of Longformer, no dilation and no global tokens; of PGL-SUM, whose local attention sees segments that do not
-overlap and whose results are added, a window that slides, and a choice of fusions.
+Differs: of Longformer, no dilation and no global tokens; of PGL-SUM, whose local attentions see one of
+four segments each and whose results are added at unit length, a window that slides, one set of weights for all of it,
+and a choice of fusions without that length.
 """
 
 from __future__ import annotations

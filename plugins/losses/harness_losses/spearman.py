@@ -33,8 +33,8 @@ class Spearman:
     mean; where none is left, the loss and its gradient are 0.
     `temperature`: width of the logistic function in standard deviations of the item's predictions, in [1e-6, 10]. Small
     ones come closer to the true correlation, but leave entries without near neighbours next to no gradient. At 0.1 the
-    value was within 1e-2 of the true one for T = 60, 3e-3 for 300 and 1e-3 for 1294 on normal and uniform noise; where
-    few outliers make up the standard deviation (Cauchy noise) it was off by up to 0.14.
+    value was within 2e-2 of the true one for T = 60, 3e-3 for 300 and 1e-3 for 1294 (normal and uniform noise, its
+    sigmoid, smooth curves); where few outliers make up the standard deviation (Cauchy noise) it was off by up to 0.14.
     `inputs`: what the model's output is read as. The loss depends on order and relative distance alone, so it is `unit`
     where it is summed with losses of scores, and `logits` where a sigmoid that saturates would swallow the gradient.
     The standard deviation is differentiated too. So the gradient is that of the value computed, and stretching all
@@ -42,8 +42,8 @@ class Spearman:
     Like that of anything free of scale, the gradient grows as 1 / d where predictions are nearly equal (`clip_norm`).
     At a constant prediction, where no correlation is defined, the loss is 1, and the gradient is one of moderate size
     towards the target's order: that of the covariance with d = 1.
-    Cost: O(B T²) time and memory: one float32 [B, T, T] is kept for the backward pass; 0.1 GB at the peak for
-    B = 4, T = 1294.
+    Cost: O(B T²) time and memory: one float32 [B, T, T] is kept for the backward pass, and three live at the
+    peak: 77 MiB for B = 4, T = 1294.
     Source, and what differs: see the module.
     Raises: ConfigError if temperature is outside its range, `inputs` is unknown, or the shapes do not fit.
     """
