@@ -43,7 +43,7 @@ COMMANDS = """\
 | variable | meaning |
 | --- | --- |
 | `HARNESS_DATA` | the data folder. Default: `data` in the platform's cache folder for `ablation-harness` |
-| `HARNESS_CACHE` | where decoded arrays and remembered hashes are kept. Default: `made` in the same cache folder |
+| `HARNESS_CACHE` | decoded arrays, features of backbones, remembered hashes. Default: `made` in the same cache folder |
 | `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |"""
 
 

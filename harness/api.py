@@ -16,6 +16,7 @@ from .discovery import Plugins
 from .errors import ConfigError, HarnessError, StoreError
 from .executors import Listener, Settings, local
 from .grid import Context, load
+from .latency import measure_latency
 from .planning import Plan
 from .registry import Registry
 from .restore import from_plain
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
     from .predict import Listener as PredictListener
     from .predict import Predictions, Wish
     from .report import Evidence
-
-LATENCY_ROWS = 100
-"""Models of at most so many rows are held in memory together, to be timed in turn."""
-
-LATENCY_SPREAD = 1.5
-"""Quartiles further apart than this factor were measured on a busy machine."""
 
 Grid = Path | str | Mapping[str, Any]
 
@@ -169,7 +164,7 @@ def execute(
             retry_failed=plan.retry_failed,
         )
         local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))
-    measure_latency(plan.study, store, plugins.registry, machine)
+    measure_latency(plan.study, store, plugins.registry, machine.devices[0])
     return build_report(plan.study.name, store, reports, plugins.registry)
 
 
@@ -209,53 +204,6 @@ class _Hooks:
         self._call("harness_trial_finished", record=record)
         if self._listener:
             self._listener.finished(record)
-
-
-def measure_latency(study: Study, store: Store, registry: Registry, machine: Machine) -> None:
-    """Time one forward pass of every row's model in turn, unless it was measured for the same rows here before.
-
-    What goes wrong here is a warning and an empty column: the trained results must reach their report.
-    """
-    rows: dict[str, Record] = {}
-    for cell in study.cells[:LATENCY_ROWS]:
-        records = (store.record(t.id) for t in cell.trials)
-        done = next((r for r in records if r is not None and r.status == "ok"), None)
-        if done is not None:
-            rows[cell.key] = done
-    device, threads = machine.devices[0], environment.cores()
-    signature = {
-        "rows": {key: record.id for key, record in rows.items()},
-        "device": device,
-        "threads": threads,
-        "versions": environment.versions(),
-    }
-    before = store.latency(study.name)
-    if not rows or (before.get("signature") == signature and _calm(before)):
-        return
-    try:
-        measured = _latencies(rows, registry, device, threads)
-    except Exception as error:
-        warnings.warn(f"latency could not be measured: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
-        return
-    store.write_latency(study.name, {"signature": signature, "rows": measured})
-
-
-def _calm(measured: Mapping[str, Any]) -> bool:
-    """Were the quartiles near each other? Where they were not, something else ran, and the next call measures again."""
-    rows = measured.get("rows", {}).values()
-    return all(row["high_ms"] <= LATENCY_SPREAD * row["low_ms"] for row in rows)
-
-
-def _latencies(rows: Mapping[str, Record], registry: Registry, device: str, threads: int) -> Mapping[str, Any]:
-    from . import measure
-    from .assembly import build_model
-
-    with environment.pinned(threads, False):
-        models = {}
-        for key, record in rows.items():
-            io = from_plain(IO, record.io, "record.io")
-            models[key] = (build_model(record.trial.config, registry, io)[0], io)
-        return measure.latency(models, device)
 
 
 def build_report(study_name: str, store: Store, reports: Path, registry: Registry) -> StudyResult:

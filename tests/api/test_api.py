@@ -13,8 +13,8 @@ from PIL import Image
 
 import harness
 from harness import discovery, hookimpl
-from harness.api import Machine, measure_latency
 from harness.errors import GridError, StoreError
+from harness.latency import measure_latency
 from harness.planning import cause, make
 from harness.store import Store
 from harness.trial import Provenance, Record, Trial
@@ -116,11 +116,11 @@ def test_rows_with_different_inputs_are_timed_each_with_its_own(tmp_path: Path):
 
 
 def test_a_latency_that_was_measured_on_a_busy_machine_is_measured_again(result: harness.api.StudyResult):
-    store, machine = Store(runs_of(result)), Machine(("cpu",), 1, 1)
+    store = Store(runs_of(result))
     calm = store.latency("library")
     rows = {**calm["rows"], "eca": {**calm["rows"]["eca"], "low_ms": 1.0, "high_ms": 20.0, "rounds": -1}}
     store.write_latency("library", {**calm, "rows": rows})
-    measure_latency(result.study, store, harness.load_registry(), machine)
+    measure_latency(result.study, store, harness.load_registry(), "cpu")
     assert store.latency("library")["rows"]["eca"]["rounds"] == 40
 
 

@@ -104,6 +104,9 @@ def test_several_annotators_are_kept_and_their_mean_is_learnt(five: Path) -> Non
     assert extras["picks"].tolist() == list(range(0, 80, 5))
     assert extras["times"] == pytest.approx(np.arange(16) / 2)
     assert int(extras["n_frames"]) == 80
+    shots = extras["change_points"]  # found by kernel segmentation, as nobody gave them
+    assert (shots[0, 0], shots[-1, 1]) == (0, 79)
+    assert (shots[1:, 0] == shots[:-1, 1] + 1).all()
     other = next(data.split(s) for s in ("train", "val", "test") if "b.mp4" in data.split(s).ids)
     assert other.extras(list(other.ids).index("b.mp4"))["annotators"].shape == (1, 16)
 

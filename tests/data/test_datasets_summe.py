@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from data.summary_files import group, write_h5, write_video
 
-from harness.data import fetch, status
+from harness.data import fetch, kernel_segments, shots, status
 from harness.errors import ConfigError, DataError
 from harness_datasets import _folds
 from harness_datasets.summe import FEATURES, Summe
@@ -134,6 +134,20 @@ def test_a_mended_file_is_told_or_refused(copied: Path) -> None:
         file["video_2/change_points"][-1, 1] -= 1
     assert any("'video_2' ended 1 frames early" in note for note in Summe.describe(copied).notes)
     with pytest.raises(DataError, match="'video_2' ended"):
+        Summe(copied, strict=True)
+
+
+def test_shots_that_the_file_lacks_are_found_by_kernel_segmentation_and_told(copied: Path) -> None:
+    with h5py.File(copied / FEATURES, "r+") as file:
+        del file["video_2/n_frame_per_seg"], file["video_2/change_points"]
+        picks, frames = file["video_2/picks"][...], int(file["video_2/n_frames"][()])
+        expected = shots(kernel_segments(file["video_2/features"][...]), picks, frames)
+    assert any("'video_2' has no 'change_points'" in note for note in Summe.describe(copied).notes)
+    data = Summe(copied)
+    found = [s.extras(s.ids.index("video_2")) for f in range(5) if "video_2" in (s := data.split("test", f)).ids]
+    assert len(found) == 1
+    assert np.array_equal(found[0]["change_points"], expected)
+    with pytest.raises(DataError, match="'video_2' has no 'change_points'"):
         Summe(copied, strict=True)
 
 

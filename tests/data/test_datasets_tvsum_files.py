@@ -126,7 +126,7 @@ def put(key: str, at: Any, value: Any) -> Callable[[Any], object]:
 
 WRONG: list[tuple[str, Callable[[Any], object], str]] = [
     *((key, lambda v, key=key: v.__delitem__(key), "is missing") for key in  # type: ignore[misc]
-      ("features", "gtscore", "user_summary", "change_points", "n_frames", "picks")),
+      ("features", "gtscore", "user_summary", "n_frames", "picks")),
     ("features", set_to("features", np.zeros((3, 6))), "'video_3/picks' has the shape"),
     ("features", set_to("features", np.zeros(5)), r"has the shape \(5,\), not n×n"),
     ("features", set_to("features", np.zeros((5, 0))), "has the shape"),

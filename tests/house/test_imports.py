@@ -46,6 +46,7 @@ FLOORS = {
     "executors": 5,
     "report": 5,
     "predict": 5,
+    "latency": 5,
     "api": 6,
     "cli": 7,
 }
@@ -89,7 +90,7 @@ NO_TORCH = {
     "store",
 }
 NO_TORCH |= {"environment", "data", "stats", "claims", "planning", "executors", "report", "predict", "api", "cli"}
-NO_TORCH |= {"trackers"}
+NO_TORCH |= {"trackers", "latency"}
 
 
 def modules() -> list[Path]:

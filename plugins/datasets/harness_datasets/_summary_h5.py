@@ -1,12 +1,14 @@
 """The field's HDF5 layout for video summaries: one group a video, `video_1`, `video_2`, …
 
-Keys: features [n, D], gtscore [n], user_summary [U, N] (0 or 1), change_points [S, 2] (inclusive), n_frames (= N),
-picks [n]; optional n_steps (= n), n_frame_per_seg [S], gtsummary [n], video_name. n sampled frames of N.
+Keys: features [n, D], gtscore [n], user_summary [U, N] (0 or 1), n_frames (= N), picks [n]; optional change_points
+[S, 2] (inclusive; where there are none they are found by kernel segmentation), n_steps (= n), n_frame_per_seg [S],
+gtsummary [n], video_name. n sampled frames of N.
 Source: Zhou and Qiao 2018, arXiv:1801.00054, whose files `eccv16_dataset_*_google_pool5.h5` most papers use.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from harness.data import digest, remembered
+from harness.data import cached_arrays, digest, kernel_segments, remembered, shots
 from harness.errors import DataError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -179,7 +181,11 @@ def _video(group: _Group) -> Summarised:
     summary = group.numbers("user_summary", (None, frames))
     if not np.isin(summary, (0, 1)).all():
         raise group.wrong("user_summary", "has other values than 0 and 1")
-    points, mended = _change_points(group, frames)
+    if group.node("change_points") is None:
+        points = _found_shots(features, picks, frames)
+        mended = f"'{group.key}' has no 'change_points', so its shots are found by kernel segmentation of the features"
+    else:
+        points, mended = _change_points(group, frames)
     if group.node("n_steps") is not None and (steps := int(group.numbers("n_steps", (), whole=True))) != n:
         raise group.wrong("n_steps", f"is {steps}, but 'features' has {n} rows")
     if group.node("gtsummary") is not None:
@@ -187,6 +193,14 @@ def _video(group: _Group) -> Summarised:
     gtscore = group.numbers("gtscore", (n,))
     name = group.text("video_name")
     return Summarised(group.key, name, features, gtscore, summary.astype(np.uint8), points, frames, picks, mended)
+
+
+def _found_shots(features: Array, picks: Array, frames: int) -> Array:
+    """Shots by kernel segmentation of the features, found once."""
+    known = np.ascontiguousarray(features, dtype=np.float32)
+    key = hashlib.sha256(known.tobytes() + str(known.shape).encode()).hexdigest()[:32]
+    segments = cached_arrays(f"segments-features-1-{key}", lambda: {"segments": kernel_segments(known)})["segments"]
+    return shots(segments, picks, frames)
 
 
 def _change_points(group: _Group, frames: int) -> tuple[Array, str]:
@@ -205,4 +219,5 @@ def _change_points(group: _Group, frames: int) -> tuple[Array, str]:
     if not missed:
         return points, ""
     points[-1, 1] = frames - 1
-    return points, f"the last shot of '{group.key}' ended {abs(missed)} frames {'early' if missed > 0 else 'late'}"
+    when = "early" if missed > 0 else "late"
+    return points, f"the last shot of '{group.key}' ended {abs(missed)} frames {when}, which was mended"

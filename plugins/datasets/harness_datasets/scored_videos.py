@@ -6,7 +6,6 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from harness.errors import ConfigError, DataError
 from . import _score_table, _videos
 from ._clips import between
 from ._opened import SPLITS
+from ._plans import Extras
 from ._score_table import Table
 from ._scored import Array, FrameSplit, ScoredDataset, ScoredVideo, specs
 from ._video_files import FileFrames, SampledFile, look
@@ -283,4 +283,4 @@ def _video(plan: _Plan, name: str, options: _Options) -> ScoredVideo:
         "n_frames": np.asarray(file.sampled.info.frames, dtype=np.int64),
         "times": file.sampled.times,
     }
-    return ScoredVideo(name, target, partial(dict[str, Array], told), source=FileFrames(file, options.size))
+    return ScoredVideo(name, target, Extras(told, file), source=FileFrames(file, options.size))

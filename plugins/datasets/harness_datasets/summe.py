@@ -109,7 +109,7 @@ def _plan(choice: Choice, root: Path, features: str, videos: str) -> Plan:
     path = _plans.place(root, features)
     require(NAME, [path], _features_by_hand(path))
     found = _summary_h5.overview(NAME, path, _folds.VIDEOS[NAME])
-    mended = tuple(f"{NAME}: {m}, which was mended" for m in found.mended if m)
+    mended = tuple(f"{NAME}: {m}" for m in found.mended if m)
     if mended and choice.strict:
         raise DataError(mended[0], hint="mend 'change_points' in the file, or leave 'strict' out")
     form = _from_features if choice.inputs == "features" else _from_videos

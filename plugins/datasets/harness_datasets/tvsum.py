@@ -151,7 +151,7 @@ def _from_features(choice: Choice, places: _Places, known: Overview) -> Plan:
                 f"'{places.annotations}', '{known.ids[k - 1]}', has {theirs:,} frames",
                 hint="videos of the two files belong together by their order, so one of the files is another's",
             )
-    mended = [f"{NAME}: {m}, which was mended" for m in found.mended if m]
+    mended = [f"{NAME}: {m}" for m in found.mended if m]
     if mended and choice.strict:
         raise DataError(mended[0], hint="mend 'change_points' in the file, or leave 'strict' out")
 
@@ -169,7 +169,7 @@ def _from_features(choice: Choice, places: _Places, known: Overview) -> Plan:
         ]
 
     content = {"annotations": known.content, "features": found.content}
-    shots = f"{NAME}: shots and people's summaries are those of the file of features"
+    shots = f"{NAME}: people's summaries, and shots where it has them, are those of the file of features"
     return Plan(found.lengths, content, specs(None, found.width, _plans.RATE), (shots, *mended), videos)
 
 
