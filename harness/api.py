@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import discovery, environment, planning
 from .contracts import IO
-from .data import data_root
+from .data import data_root, without_initial_weights
 from .discovery import Plugins
 from .errors import ConfigError, HarnessError, StoreError
 from .executors import Listener, Settings, local
@@ -265,7 +265,9 @@ def load_trial(
     record = store.find(trial_id)
     if record.status != "ok":
         raise StoreError(f"trial '{record.id}' {record.status}: {record.reason}")
-    model, _ = build_model(record.trial.config, registry or load_registry(), from_plain(IO, record.io, "record.io"))
+    io = from_plain(IO, record.io, "record.io")
+    with without_initial_weights():
+        model, _ = build_model(record.trial.config, registry or load_registry(), io)
     model.load_state_dict(store.weights(record)["model"])
     return model.eval(), record.trial
 

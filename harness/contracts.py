@@ -67,6 +67,7 @@ class Split(Protocol):
     """
 
     ids: Sequence[str]
+    """Names of the items; the same name in two folds is the same item."""
     lengths: Sequence[int] | None
     """Length of every item where it varies, else None."""
 
@@ -224,7 +225,8 @@ FigureKind: TypeAlias = Literal["table", "lines", "bars", "heatmap", "strip", "o
 class Figure:
     """Everything that a picture needs, stored by the trial; the report joins equal keys over arms.
 
-    table, heatmap: data = {values [R, C], rows [R] str, columns [C] str}.
+    table, heatmap: data = {values [R, C], rows [R] str, columns [C] str}; a table's rows may be others in every fold.
+    With `weights` [R], the items behind each row, rows of several trials are means over items.
     lines, bars: data = {x [N] (numbers or str), one array [N] a series}; `x_label` str [1] names the axis. A series
     may be NaN in part. lines: `reference/<series>` [N] is drawn once, in grey behind that series of all rows of a
     study, and `reference_name` str [1] names it.

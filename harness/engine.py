@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import audits, environment, front, measure
+from . import audits, environment, measure
 from .assembly import Parts, assemble, begin_stage, check_splits, loss_terms, set_training
 from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
 from .evaluation import autocast, check_finite, evaluate, summarised
+from .front import Feeder, hold
 from .ledger import Ledger
 from .loading import Loader
 from .progress import Clock, Outcome, Progress
@@ -85,10 +86,13 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     loaders = {name: _loader(parts, record.trial, name, run) for name in ("train", "val", "test")}
     check_splits(config, {name: len(loader.split) for name, loader in loaders.items()})
     before = _audit(parts, loaders["test"], run, fresh=True)
+    feeder = Feeder(parts, loaders)
+    # Features are shared by trials, so neither the time nor the memory of the one that computes them holds that work.
+    feeder.loaders(config.train.stages[:1])
 
     memory = measure.PeakMemory(run.device)
     memory.start()
-    outcome = train(record.trial, parts, registry, loaders, sink, run, resumed)
+    outcome = train(record.trial, parts, registry, feeder, sink, run, resumed)
     peak = memory.read()
 
     chosen = sink.best() if config.train.choose == "best" else sink.resume()
@@ -97,7 +101,7 @@ def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapp
     parts.model.load_state_dict(chosen["model"])
     # Training can open a path that the first weights kept shut.
     audit = audits.worse(before, _audit(parts, loaders["test"], run))
-    items = evaluate(parts, front.feeds(parts, loaders, config.train.stages)["test"])
+    items = evaluate(parts, feeder.loaders(config.train.stages, ["test"])["test"])
     figures: Sequence[Figure] = parts.task.figures(items)
     sink.finish(items, figures)
     epoch = int(chosen["epoch"])
@@ -154,7 +158,7 @@ def train(
     trial: Trial,
     parts: Parts,
     registry: Registry,
-    loaders: Mapping[str, Loader],
+    feeder: Feeder,
     sink: Sink,
     run: Run,
     resumed: Mapping[str, Any] | None,
@@ -165,7 +169,9 @@ def train(
     and augmentation are functions of it. A checkpoint therefore holds no state of a generator, and a resumed trial
     ends with the same bits.
     """
-    recipe, model, loader = trial.config.train, parts.model, loaders["train"]
+    recipe, model = trial.config.train, parts.model
+    loaders = feeder.loaders(recipe.stages[:1])
+    loader = loaders["train"]
     state = Progress(resumed)
     selects = next(m for m in parts.task.metrics if m.name == parts.task.select)
     ema = _ema(model, recipe.ema, resumed)
@@ -175,7 +181,6 @@ def train(
     learning: Learning | None = None
     if resumed:
         model.load_state_dict(resumed["live"])
-    feeds = loaders
 
     for epoch, number, first in _epochs(recipe.stages):
         stage = recipe.stages[number]
@@ -183,20 +188,19 @@ def train(
             continue
         if learning is None or epoch == first:
             learning = Learning(*begin_stage(parts, registry, stage, loader.steps))
-            paused = time.perf_counter()
-            feeds = front.feeds(parts, loaders, recipe.stages[: number + 1])
-            started += time.perf_counter() - paused  # features are shared by trials, so no trial's time holds them
+            loaders = feeder.loaders(recipe.stages[: number + 1])
+            loader = loaders["train"]
             if resumed and epoch == state.epochs_done and epoch > first:
                 learning.optimizer.load_state_dict(resumed["optimizer"])
             if epoch == first:
                 state.stages.append({"epochs": stage.epochs, **measure.parameters(model)})
         environment.seed_all(environment.derive(trial.config.seed, "epoch", epoch))
         set_training(model, stage)
-        front.hold(model)
+        hold(model)
         ledger.begin_epoch()
         losses: list[Tensor] = []
         epoch_started = time.perf_counter()
-        for step, raw in enumerate(feeds["train"].training(epoch)):
+        for step, raw in enumerate(loader.training(epoch)):
             learning.schedule.step_update((epoch - first) * loader.steps + step)
             batch = parts.prepare(raw, epoch)
             with autocast(run.device, recipe.precision):
@@ -219,7 +223,7 @@ def train(
         tested = ema.module if ema is not None else model
         check_finite(tested, epoch)
         if len(loaders["val"].split):
-            items = evaluate(parts, feeds["val"], tested)
+            items = evaluate(parts, loaders["val"], tested)
             values |= {f"val/{name}": value for name, value in summarised(parts, items).items()}
         values |= {
             "lr": float(learning.optimizer.param_groups[0]["lr"]),

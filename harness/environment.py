@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from .errors import ConfigError
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raised by hand when a change of the core changes results; part of every trial's id."""
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from . import environment, front
+from . import environment
 from .assembly import Parts, assemble, begin_stage, loss_terms, set_training
 from .evaluation import autocast
+from .front import Feeder, hold
 from .ledger import Ledger
 from .loading import Loader
 from .registry import Registry
@@ -43,10 +44,10 @@ def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, thr
         parts.to(device)
         loader = Loader(parts.dataset.split("train", config.fold), device, config.train.batch_size, config.seed)
         updates = [stage.epochs * loader.steps for stage in config.train.stages]
+        feeder = Feeder(parts, {"train": loader}, sketch=True)
         times = []
         for i, stage in enumerate(config.train.stages):
-            fed = front.feeds(parts, {"train": loader}, config.train.stages[: i + 1], sketch=True)["train"]
-            times.append(_update(parts, registry, fed, config, stage))
+            times.append(_update(parts, registry, feeder.loaders(config.train.stages[: i + 1])["train"], config, stage))
     total = sum(time_ * count for time_, count in zip(times, updates, strict=True))
     return Estimate(total / max(1, sum(updates)), sum(updates))
 
@@ -55,7 +56,7 @@ def _update(parts: Parts, registry: Registry, loader: Loader, config: Config, st
     """Seconds of one update of a stage."""
     optimizer, _ = begin_stage(parts, registry, stage, loader.steps)
     set_training(parts.model, stage)
-    front.hold(parts.model)
+    hold(parts.model)
     ledger = Ledger.of(parts.losses, False, loader.steps)
     times = []
     started = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import environment
 from .contracts import IO
+from .data import without_initial_weights
 from .registry import Registry
 from .restore import from_plain
 from .store import Store
@@ -59,7 +60,7 @@ def _latencies(rows: Mapping[str, Record], registry: Registry, device: str, thre
     from . import measure
     from .assembly import build_model
 
-    with environment.pinned(threads, False):
+    with environment.pinned(threads, False), without_initial_weights():
         models = {}
         for key, record in rows.items():
             io = from_plain(IO, record.io, "record.io")

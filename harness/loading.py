@@ -44,7 +44,10 @@ class Loader:
         return Loader(split, str(self.device), self.batch_size, self._seed, self._processes)
 
     def training(self, epoch: int) -> Iterator[Batch]:
-        """A shuffled epoch. A last batch of one item is left out, since batch norm cannot be trained on it."""
+        """A shuffled epoch. A last batch of one item is left out, since batch norm cannot be trained on it.
+
+        With a batch size of 1 every item is trained on.
+        """
         generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
         order = torch.randperm(len(self.split), generator=generator).tolist()
         return self._batches(self._cut(order, training=True), derive(self._seed, "draw", epoch))

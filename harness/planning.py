@@ -10,7 +10,7 @@ from .contracts import Frames, SplitName, Task
 from .errors import ConfigError, GridError, HarnessError
 from .registry import Registry, suggest
 from .store import Store
-from .trial import Config, Provenance, Record, Study, Trial
+from .trial import Config, Provenance, Record, Study, Trial, trainable_names
 
 PREFLIGHT = 200
 """At most so many different models are built before anything trains; the rest is checked when its turn comes."""
@@ -139,8 +139,7 @@ def check_metrics(study: Study, registry: Registry, file: str) -> None:
         )
         raise GridError([error])
     known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
-    stages = max(len(t.config.train.stages) for t in study.trials())
-    known += [f"trainable_{i}" for i in range(1, stages + 1)]
+    known += trainable_names(study)
     mistakes = []
     for i, claim in enumerate(study.claims):
         if claim.metric not in known:

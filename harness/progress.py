@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .contracts import Metric
+from .trial import TRAINABLE
 
 PROGRESS_SECONDS = 0.5
 
@@ -22,7 +23,7 @@ class Outcome:
 
     def trainable(self) -> dict[str, float]:
         """Weights that each stage trains: `trainable_1`, `trainable_2`, …"""
-        return {f"trainable_{i}": stage["trainable"] for i, stage in enumerate(self.stages, 1)}
+        return {f"{TRAINABLE}{i}": stage["trainable"] for i, stage in enumerate(self.stages, 1)}
 
 
 class Progress:

@@ -16,6 +16,8 @@ from .plain import to_plain as to_plain
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Choice | None"
 Status: TypeAlias = Literal["ok", "failed", "skipped"]
 
+TRAINABLE = "trainable_"
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -213,6 +215,12 @@ class Study:
     @property
     def baseline(self) -> Cell | None:
         return next((c for c in self.cells if c.baseline), None)
+
+
+def trainable_names(study: Study) -> tuple[str, ...]:
+    """`trainable_1`, …: the costs that count the weights of each stage, as many as the longest training has stages."""
+    stages = max((len(t.config.train.stages) for t in study.trials()), default=0)
+    return tuple(f"{TRAINABLE}{i}" for i in range(1, stages + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..contracts import Metric
-from ..trial import Cell, Claim, Record
+from ..trial import TRAINABLE, Cell, Claim, Record
 
-EXACT = ("parameters", "attention_parameters", "macs", *(f"trainable_{i}" for i in range(1, 10)))
+EXACT = ("parameters", "attention_parameters", "macs")
 """Costs that are counted, not measured: every seed has the same number, and a wrong one is impossible."""
 _PREFIX = {"k": 1e3, "K": 1e3, "thousand": 1e3, "M": 1e6, "million": 1e6, "G": 1e9, "billion": 1e9}
 _PARTS = {"s": {"ms": 1e-3, "min": 60.0, "h": 3600.0}, "bytes": {"MB": 1e6, "GB": 1e9, "MiB": 2.0**20, "GiB": 2.0**30}}
@@ -102,7 +102,7 @@ def seed_values(cell: Cell, records: Mapping[str, Record], metric: str) -> dict[
 
 def counted(cell: Cell, records: Mapping[str, Record], metric: str) -> float | None:
     """The one number of all ok records for a counted cost; None where there is none, or they disagree."""
-    if metric not in EXACT:
+    if metric not in EXACT and not metric.startswith(TRAINABLE):
         return None
     values = {_value(records.get(t.id), metric) for t in cell.trials} - {None}
     return values.pop() if len(values) == 1 else None

@@ -11,6 +11,7 @@ from .draws import uniforms
 from .features import stored_features
 from .folders import cache_root, data_root, find_file, require
 from .hashes import digest, fingerprint, remembered, verify
+from .initial import initial_weights_wanted, without_initial_weights
 from .remote import Member, RemoteFile, download
 from .sampling import Sampled, frame_times, sample, sampled_frames
 from .segments import frame_descriptors, kernel_segments, shots
@@ -40,6 +41,7 @@ __all__ = [
     "fingerprint",
     "frame_descriptors",
     "frame_times",
+    "initial_weights_wanted",
     "kernel_segments",
     "probe",
     "read_frames",
@@ -56,4 +58,5 @@ __all__ = [
     "verify",
     "verify_all",
     "walk",
+    "without_initial_weights",
 ]

@@ -1,13 +1,13 @@
 """Features of sequences of frames, computed once: one HDF5 file a sequence, shared by all processes and trials.
 
 A file's place follows from content: what the frames follow from, and what makes features of them. It appears whole, by
-atomic rename, so a kill leaves nothing that counts; of several processes one computes and the others wait. The numbers
-lie in the file as one block and are mapped into memory, so that processes share their pages.
+atomic rename, so a kill leaves nothing that counts; of several processes one computes and the others wait.
 Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -48,8 +48,12 @@ def stored_features(front: str, sequence: str, compute: Callable[[], Array], fol
         with filelock.FileLock(base / f".{sequence}.lock"):
             found = _read(path)
             if found is None:
-                _write(path, compute())
+                for left in base.glob(f".{path.name}.*"):
+                    left.unlink(missing_ok=True)  # of a process that was killed: the lock is ours
+                _write(path, _checked(compute))
                 found = _read(path)
+    except _FailedError as failed:
+        raise failed.error from failed.error.__cause__
     except OSError as error:
         raise DataError(
             f"cannot write features to '{base}': {error.strerror or error}",
@@ -58,6 +62,21 @@ def stored_features(front: str, sequence: str, compute: Callable[[], Array], fol
     if found is None:
         raise DataError(f"the features in '{path}' cannot be read back", hint="is the disk full or failing?")
     return found
+
+
+class _FailedError(Exception):
+    """What `compute` raised, which says nothing about the cache."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _checked(compute: Callable[[], Array]) -> Array:
+    try:
+        return compute()
+    except OSError as error:
+        raise _FailedError(error) from error
 
 
 def _read(path: Path) -> Array | None:
@@ -72,7 +91,11 @@ def _read(path: Path) -> Array | None:
         if kind != np.float32 or len(shape) != 2 or place is None:
             return None
         mapped: Array = np.memmap(path, dtype=np.float32, mode="r", offset=place, shape=shape)
-    except (OSError, KeyError, ValueError, AttributeError):
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.EACCES):
+            raise DataError(f"cannot read features from '{path}': {os.strerror(error.errno)}") from error
+        return None  # absent, or no HDF5
+    except (KeyError, ValueError, AttributeError):
         return None
     return mapped if _content(mapped) == expected else None
 

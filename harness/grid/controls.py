@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import HarnessError
-from ..trial import Choice, Value, digest, to_plain
+from ..trial import Choice, Recipe, Value, digest, to_plain
 from . import tree
 from .components import Part, Parts, same
 
 KIND = "model"
+GROUP = "attention"
+"""The group of weights that a model without attention does not have."""
 
 
 def control_of(parts: Parts, base: Mapping[str, Part], taken: set[str]) -> dict[str, Part] | None:
@@ -31,7 +34,11 @@ def control_of(parts: Parts, base: Mapping[str, Part], taken: set[str]) -> dict[
     sources = ((f"{KIND} {name}", parts.source(KIND, name)), *_files(model, name, shared))
     chosen = Part(Choice.of(name, **shared), sources, digest(to_plain(Choice.of(name, **shared))), {})
     nothing, plain = Choice(tree.NONE), tree.PLACEMENT
-    row = {**base, KIND: chosen, "attention": Part(nothing, (), digest(to_plain(nothing)), {})}
+    recipe = _without_attention(base["train"].value)
+    if recipe is None:
+        return None
+    train = dataclasses.replace(base["train"], value=recipe, digest=digest(to_plain(recipe)))
+    row = {**base, "train": train, KIND: chosen, "attention": Part(nothing, (), digest(to_plain(nothing)), {})}
     return {**row, "placement": Part(plain, (), digest(to_plain(plain)), {})}
 
 
@@ -50,6 +57,17 @@ def settings_of(settings: Mapping[str, Value], row: Mapping[str, Part]) -> dict[
         elif head not in ("attention", "placement"):
             found[key] = value
     return found
+
+
+def _without_attention(recipe: Recipe) -> Recipe | None:
+    """The recipe of a row that has no attention to freeze or train; None if a stage trained nothing else."""
+    stages = []
+    for stage in recipe.stages:
+        freeze, only = (tuple(n for n in names if n != GROUP) for names in (stage.freeze, stage.train_only))
+        if stage.train_only and not only:
+            return None
+        stages.append(dataclasses.replace(stage, freeze=freeze, train_only=only))
+    return dataclasses.replace(recipe, stages=tuple(stages))
 
 
 def _files(model: Part, name: str, shared: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

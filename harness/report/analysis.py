@@ -12,18 +12,13 @@ from ..claims.numbers import counted, seed_values
 from ..contracts import Metric
 from ..errors import ConfigError
 from ..stats import Difference, Interval, Verdict, holm, mde, mean_interval, paired_difference, verdict
-from ..trial import Audit, Cell, Record, Trial
+from ..trial import Audit, Cell, Record, Study, Trial, trainable_names
 from .escaping import one_line, shorten
 from .evidence import Evidence, Latency
 
-STAGES = range(1, 10)
 COSTS = (
     Metric("parameters", "parameters", "lower", "all weights of the model, trained or not"),
     Metric("attention_parameters", "parameters", "lower", "weights of the attention blocks"),
-    *(
-        Metric(f"trainable_{i}", "parameters", "lower", f"weights that stage {i} of the training changes")
-        for i in STAGES
-    ),
     Metric(
         "macs",
         "MACs",
@@ -38,6 +33,14 @@ COSTS = (
     ),
     Metric("peak_memory", "bytes", "lower", "highest memory in use during training"),
 )
+
+
+def stage_costs(study: Study) -> tuple[Metric, ...]:
+    """The weights that each stage of the training changes."""
+    what = "weights that stage {} of the training changes"
+    return tuple(
+        Metric(name, "parameters", "lower", what.format(i)) for i, name in enumerate(trainable_names(study), 1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ def analyse(evidence: Evidence) -> Analysis:
     reason = _why_no_baseline(reference, primary)
     if reference is not None and not reason:
         arms = _compared(arms, reference, evidence.metrics, primary)
-    metrics = {m.name: m for m in (*evidence.metrics, *COSTS)}
+    metrics = {m.name: m for m in (*evidence.metrics, *COSTS, *stage_costs(evidence.study))}
     disowned = {a.cell.key: disowned_because(a) for a in arms if not a.ranked}
     judgements = judge(
         evidence.study, records, metrics, evidence.identities, evidence.defaults, evidence.remarks, disowned
@@ -226,7 +229,7 @@ def _finite(evidence: Evidence) -> tuple[dict[str, Record], tuple[str, ...]]:
 
 
 def _arm(evidence: Evidence, cell: Cell, records: Mapping[str, Record]) -> Arm:
-    names = [m.name for m in (*evidence.metrics, *COSTS)]
+    names = [m.name for m in (*evidence.metrics, *COSTS, *stage_costs(evidence.study))]
     values = {name: seed_values(cell, records, name) for name in names}
     return Arm(
         cell=cell,

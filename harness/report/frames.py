@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ..trial import Cell, Record, Trial, format_value
-from .analysis import COSTS, Analysis, Arm
+from .analysis import COSTS, Analysis, Arm, stage_costs
 from .escaping import csv_text
 from .evidence import Evidence
 from .rows import NOT_RANKED
@@ -67,7 +67,10 @@ def records_csv(evidence: Evidence) -> str:
 
 
 def _values(evidence: Evidence) -> Iterator[list[object]]:
-    units = {m.name: (m.unit.replace("%", "fraction"), m.better) for m in (*evidence.metrics, *COSTS)}
+    units = {
+        m.name: (m.unit.replace("%", "fraction"), m.better)
+        for m in (*evidence.metrics, *COSTS, *stage_costs(evidence.study))
+    }
     for cell in evidence.study.cells:
         for trial in cell.trials:
             record = evidence.records.get(trial.id)

@@ -73,7 +73,7 @@ def _blocks(analysis: Analysis, stored: Stored) -> list[Block]:
     if first.kind in ("lines", "bars"):
         return panels(first, [(a, _series(first, figures)) for a, figures in stored.all()])
     rows = _rows(first, [f for _, figures in stored.all() for f in figures])
-    joined = [(a, _matrix(first, figures, rows)) for a, figures in stored.all()]
+    joined = [(a, _matrix(first, [f for _, f in own], rows, len({seed for seed, _ in own}))) for a, own in stored.arms]
     kept = [(a, m) for a, m in joined if m is not None]
     blocks: list[Block] = []
     if len(kept) < len(joined):
@@ -96,28 +96,41 @@ def _rows(first: Figure, figures: Sequence[Figure]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row for rows in found for row in rows))
 
 
-def _matrix(first: Figure, figures: Sequence[Figure], rows: tuple[str, ...]) -> Matrix | None:
-    """Mean over the trials that have a row's number; None where something is missing or does not line up.
+def _matrix(first: Figure, figures: Sequence[Figure], rows: tuple[str, ...], seeds: int) -> Matrix | None:
+    """Mean over the trials that have a row; None where something is missing or does not line up.
 
-    A figure of another title shows something else (another fold's video), and is left out.
+    A figure of another title shows something else (another fold's video), and is left out. Rows that stand for several
+    items (`weights`) are means over those, and their number in one seed is a column of its own.
     """
     head = _names(first.data)
     same = [f for f in figures if f.title == first.title]
     found = [_names(f.data) for f in same]
     if head is None or not same or any(names is None or names[1] != head[1] for names in found):
         return None
-    stack = np.full((len(same), len(rows), len(head[1])), np.nan)
+    total, weight = np.zeros((len(rows), len(head[1]))), np.zeros(len(rows))
+    count = np.zeros(len(rows), dtype=np.int64)
     place = {row: i for i, row in enumerate(rows)}
-    for i, (figure, names) in enumerate(zip(same, found, strict=True)):
+    for figure, names in zip(same, found, strict=True):
         own = () if names is None else names[0]
         if own != rows and (first.kind != "table" or len(set(own)) < len(own) or not set(own) <= set(rows)):
             return None
         at = list(range(len(rows))) if own == rows else [place[row] for row in own]
-        stack[i, at] = np.asarray(figure.data["values"], dtype=np.float64)
-    known = np.isfinite(stack)
-    count = known.sum(axis=0)
-    mean = np.divide(np.where(known, stack, 0.0).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
-    return Matrix(mean, rows, head[1], int(count.max(initial=0)))
+        weights = _weights(figure, len(own))
+        total[at] += weights[:, None] * np.asarray(figure.data["values"], dtype=np.float64)
+        weight[at] += weights
+        count[at] += 1
+    mean = np.divide(total, weight[:, None], out=np.full_like(total, np.nan), where=weight[:, None] > 0)
+    least = int(count[count > 0].min(initial=len(same)))
+    if "weights" not in first.data:
+        return Matrix(mean, rows, head[1], least)
+    return Matrix(np.column_stack([mean, weight / max(1, seeds)]), rows, (*head[1], "items"), len(same))
+
+
+def _weights(figure: Figure, rows: int) -> np.ndarray:
+    """Items behind each row; one each where the trial says nothing, or nothing that can be read."""
+    weights = np.asarray(figure.data.get("weights", np.ones(rows)))
+    fits = weights.shape == (rows,) and weights.dtype.kind in "fiu" and bool((weights > 0).all())
+    return weights.astype(np.float64) if fits else np.ones(rows)
 
 
 def _names(data: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:

@@ -103,7 +103,7 @@ def over_items(analysis: Analysis) -> dict[str, Resampled]:
     for arm in arms if reference else ():
         own = _by_seed(analysis, arm, name)
         seeds = [s for s in own if s in reference and own[s].keys() == reference[s].keys()]
-        # Items of different folds are different items, so every seed must have the same.
+        # Folds that are drawn may test other items under another seed; what is redrawn must be the same in all.
         seeds = [s for s in seeds if own[s].keys() == own[seeds[0]].keys()]
         if not seeds:
             continue
@@ -114,8 +114,11 @@ def over_items(analysis: Analysis) -> dict[str, Resampled]:
     return found
 
 
-def _by_seed(analysis: Analysis, arm: Arm, name: str) -> dict[int, dict[tuple[int, str], float]]:
-    """Seed -> (fold, item) -> value, of seeds whose trials have all stored it."""
+def _by_seed(analysis: Analysis, arm: Arm, name: str) -> dict[int, dict[str, float]]:
+    """Seed -> item -> value, of seeds whose trials have all stored it.
+
+    An item that several folds test counts once, with its mean: folds are no replicates of it.
+    """
     runs: dict[int, list[Record | None]] = {}
     for trial, record in arm.runs:
         runs.setdefault(trial.config.seed, []).append(record)
@@ -123,11 +126,15 @@ def _by_seed(analysis: Analysis, arm: Arm, name: str) -> dict[int, dict[tuple[in
     for seed, records in runs.items():
         parts = [_values(analysis, r, name) for r in records if r is not None and r.status == "ok"]
         if len(parts) == len(records) and all(parts):
-            found[seed] = {key: value for part in parts for key, value in part.items()}
+            tested: dict[str, list[float]] = {}
+            for part in parts:
+                for item, value in part.items():
+                    tested.setdefault(item, []).append(value)
+            found[seed] = {item: sum(values) / len(values) for item, values in tested.items()}
     return found
 
 
-def _values(analysis: Analysis, record: Record, name: str) -> dict[tuple[int, str], float]:
+def _values(analysis: Analysis, record: Record, name: str) -> dict[str, float]:
     try:
         items = analysis.evidence.items(record.id)
     except HarnessError:  # a damaged file costs a column, not the report
@@ -137,7 +144,7 @@ def _values(analysis: Analysis, record: Record, name: str) -> dict[tuple[int, st
     values = np.asarray(items.values[name])
     if values.shape != (len(items.ids),) or values.dtype.kind not in "fiub" or len(set(items.ids)) != len(items.ids):
         return {}
-    return {(record.trial.config.fold, i): float(v) for i, v in zip(items.ids, values, strict=True)}
+    return {i: float(v) for i, v in zip(items.ids, values, strict=True)}
 
 
 def _what(redrawn: Mapping[str, Resampled]) -> str:

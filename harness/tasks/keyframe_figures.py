@@ -62,16 +62,21 @@ def _videos(items: Items, metrics: Sequence[str]) -> Figure:
 
 
 def _categories(items: Items, metrics: Sequence[str], categories: Sequence[str]) -> Figure:
-    """Every category has its row, so that rows of several folds have the same names."""
+    """A row for every category that has a test video, weighted by how many."""
     own = items.values["category"]
-    values = np.full((len(categories), len(metrics) + 1), np.nan)
-    for i in range(len(categories)):
-        values[i, -1] = (own == i).sum()
+    present = [i for i in range(len(categories)) if (own == i).any()]
+    values = np.full((len(present), len(metrics)), np.nan)
+    for row, i in enumerate(present):
         for j, name in enumerate(metrics):
             found = items.values[name][own == i]
             found = found[np.isfinite(found)]
-            values[i, j] = found.mean() if len(found) else np.nan
-    data = {"values": values, "rows": np.array(categories), "columns": np.array([*metrics, "videos"])}
+            values[row, j] = found.mean() if len(found) else np.nan
+    data = {
+        "values": values,
+        "rows": np.array([categories[i] for i in present]),
+        "columns": np.array(metrics),
+        "weights": np.array([(own == i).sum() for i in present]),
+    }
     alt = "Means over the test videos of every category"
     return Figure("categories", "table", "Per-category report", alt, data, compare=True)
 

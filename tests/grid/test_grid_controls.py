@@ -43,6 +43,20 @@ def test_a_grid_that_has_the_control_gets_no_second_one():
     assert not any("control" in label for label in labels(study))
 
 
+def test_what_the_control_does_not_have_is_neither_frozen_nor_trained_in_its_row():
+    stages = [
+        {"epochs": 1, "freeze": ["backbone", "attention"]},
+        {"epochs": 1, "train_only": ["attention", "head"]},
+    ]
+    model = {"name": "temporal"}
+    train = {"stages": stages, "optimizer": "sgd"}
+    recipe = plan(model=model, train=train, axes={"attention": ["none", "se"]}).cells[-1].trials[0].config.train
+    assert [s.freeze for s in recipe.stages] == [("backbone",), ()]
+    assert [s.train_only for s in recipe.stages] == [(), ("head",)]
+    alone = {"stages": [{"epochs": 1, "train_only": ["attention"]}], "optimizer": "sgd"}
+    assert labels(plan(model=model, train=alone, axes={"attention": ["none", "se"]})) == ["none", "se"]
+
+
 def test_models_that_ask_for_nothing_get_nothing():
     assert labels(plan(axes={"attention": ["none", "se"]})) == ["none", "se"]
 

@@ -15,7 +15,7 @@ import torch
 from engine.trials import registry, run
 from keyframes.trials import CONFIG, FROZEN, MODEL, TUNED, recipe, trial
 
-from harness import front
+from harness import front, measure
 from harness.assembly import Parts, assemble, begin_stage
 from harness.contracts import Frames
 from harness.data import stored_features
@@ -64,7 +64,7 @@ def weights(root: Path, one: Any) -> Mapping[str, torch.Tensor]:
 
 def test_batches_of_features_are_what_the_front_makes_of_the_batches_of_frames(tmp_path: Path):
     parts, loaders = ready(tmp_path)
-    fed = front.feeds(parts, loaders, (FROZEN,))
+    fed = front.Feeder(parts, loaders).loaders((FROZEN,))
     front.hold(parts.model)
     pairs = list(zip(loaders["train"].training(3), fed["train"].training(3), strict=True))
     assert len(pairs) >= 2
@@ -84,7 +84,7 @@ def test_a_trial_on_features_learns_what_a_trial_on_frames_learns(
     quick, _ = run(tmp_path / "features", one)
     assert quick.status == "ok", quick.reason
     assert len(computed) == 4 + 2 + 3  # windows of a video share its features
-    monkeypatch.setattr(front, "feeds", lambda parts, loaders, stages: loaders)
+    monkeypatch.setattr(front.Feeder, "loaders", lambda self, stages, names=None: self._loaders)
     plain, _ = run(tmp_path / "frames", one)
     assert plain.status == "ok", plain.reason
     a, b = weights(tmp_path / "features", one), weights(tmp_path / "frames", one)
@@ -106,10 +106,12 @@ def test_trials_of_other_heads_compute_no_feature_again(tmp_path: Path, computed
 
 def test_a_stage_that_trains_the_backbone_gets_frames(tmp_path: Path, computed: list[int]):
     parts, loaders = ready(tmp_path)
-    assert isinstance(front.feeds(parts, loaders, (FROZEN,))["train"].split, front.Fronted)
-    assert front.feeds(parts, loaders, (FROZEN, TUNED)) is loaders
+    feeder = front.Feeder(parts, loaders)
+    assert isinstance(feeder.loaders((FROZEN,))["train"].split, front.Fronted)
+    assert feeder.loaders((FROZEN, TUNED)) is loaders
     # Once it was trained, another stage that freezes it does not bring the first features back.
-    assert front.feeds(parts, loaders, (TUNED, FROZEN)) is loaders
+    assert feeder.loaders((TUNED, FROZEN)) is loaders
+    assert feeder.loaders((TUNED,), ["test"]) == {"test": loaders["test"]}
 
 
 def test_two_stages_train_what_they_say_and_the_record_tells_it(tmp_path: Path):
@@ -153,7 +155,7 @@ def test_stages_on_features_and_on_frames_resume_to_the_same_bits(tmp_path: Path
 
 def test_augmented_frames_are_trained_on_as_frames_and_evaluated_as_features(tmp_path: Path):
     parts, loaders = ready(tmp_path, augment=(Choice("flip"),))
-    fed = front.feeds(parts, loaders, (FROZEN,))
+    fed = front.Feeder(parts, loaders).loaders((FROZEN,))
     assert fed["train"] is loaders["train"]
     assert isinstance(fed["val"].split, front.Fronted)
     batch = parts.prepare(next(iter(loaders["train"].training(0))), 0)
@@ -184,9 +186,9 @@ def test_another_weight_or_statistic_is_another_front_and_another_head_is_not(tm
 
 def test_a_sketch_has_the_shapes_of_the_features_and_computes_none(tmp_path: Path, computed: list[int]):
     parts, loaders = ready(tmp_path)
-    sketched = front.feeds(parts, loaders, (FROZEN,), sketch=True)
+    sketched = front.Feeder(parts, loaders, sketch=True).loaders((FROZEN,))
     assert not computed
-    real = front.feeds(parts, loaders, (FROZEN,))
+    real = front.Feeder(parts, loaders).loaders((FROZEN,))
     for a, b in zip(sketched["train"].training(0), real["train"].training(0), strict=True):
         assert {k: (v.shape, v.dtype) for k, v in a.items()} == {k: (v.shape, v.dtype) for k, v in b.items()}
 
@@ -199,7 +201,48 @@ class Odd(torch.nn.Module):
 def test_a_front_that_gives_no_row_a_frame_is_named(tmp_path: Path):
     _, loaders = ready(tmp_path)
     with pytest.raises(Exception, match=r"front gives \[1, 1\] for"):
-        front.Fronted(loaders["val"].split, Odd(), "features", "cpu", tmp_path)
+        front.Fronted(loaders["val"].split, Odd(), "features", "cpu", "mark", tmp_path)
+
+
+class Scaled(torch.nn.Module):
+    """What it does hangs on an attribute that its repr does not show."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+
+def test_an_option_that_no_weight_and_no_repr_shows_is_part_of_the_identity():
+    one, two = (torch.nn.Sequential(Scaled(factor), torch.nn.Flatten()) for factor in (1, 2))
+    assert repr(one) == repr(two)
+    assert front.identity(one, "cpu") != front.identity(two, "cpu")
+    assert front.identity(one, "cpu") == front.identity(torch.nn.Sequential(Scaled(1), torch.nn.Flatten()), "cpu")
+
+
+def test_a_front_with_a_hook_is_not_cached_as_what_it_runs_may_be_trained_elsewhere(tmp_path: Path):
+    parts, loaders = ready(tmp_path)
+    parts.contract.groups()["backbone"].register_forward_hook(lambda module, args, output: output)
+    assert front.Feeder(parts, loaders).loaders((FROZEN,)) is loaders
+
+
+def test_the_first_trial_of_a_front_is_charged_no_more_time_or_memory_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    began: list[str] = []
+    features, memory = front._features, measure.PeakMemory.start
+
+    def computed(*arguments: Any) -> np.ndarray[Any, Any]:
+        began.append("features")
+        return features(*arguments)
+
+    def start(self: measure.PeakMemory) -> None:
+        began.append("memory")
+        memory(self)
+
+    monkeypatch.setattr(front, "_features", computed)
+    monkeypatch.setattr(measure.PeakMemory, "start", start)
+    run(tmp_path, trial())
+    assert began == ["features"] * 9 + ["memory"]
 
 
 # ------------------------------------------------------------------------------------------------- the files
@@ -267,6 +310,14 @@ def test_of_two_processes_one_computes_and_the_other_waits(tmp_path: Path):
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str):
     with pytest.raises(Exception, match="is no name for features"):
         stored_features(name, "video", lambda: np.ones((1, 1), dtype=np.float32), tmp_path)
+
+
+def test_what_computing_raises_is_not_blamed_on_the_cache(tmp_path: Path):
+    def broken() -> np.ndarray[Any, Any]:
+        raise OSError(5, "the drive is gone")
+
+    with pytest.raises(OSError, match="the drive is gone"):
+        stored_features("front", "video", broken, tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):

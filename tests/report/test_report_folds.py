@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from report.evidence import make_evidence
 
-from harness.contracts import Figure
+from harness.contracts import Figure, Items
 from harness.report import Evidence
 from harness.report.analysis import analyse
 from harness.report.build import compose
 from harness.report.comparison import floors
 from harness.report.document import Fold, Section, Table
 from harness.report.joined import stored_figures
+from harness.report.pairing import over_items
 from harness.report.parts import parts
 from harness.report.summary import warnings
 from harness.trial import Cell, Record, Trial
@@ -49,7 +50,10 @@ def in_folds(folds: int = 2, seeds: int = 2) -> Evidence:
         names = np.array([f"a{fold}", f"b{fold}"])
         values = np.array([[1.0 + fold, np.nan], [2.0 + fold, 5.0]])
         square = np.full((2, 2), float(fold))
+        kinds = np.array(["x"] if fold else ["x", "y"])  # fold 0 has one x and three y, fold 1 two x
+        share = {"values": np.array([[1.0], [4.0]][: len(kinds)]) + fold, "rows": kinds, "columns": np.array(["m"])}
         return (
+            Figure("kinds", "table", "By kind", "Kinds", {**share, "weights": np.array([2] if fold else [1, 3])}),
             Figure(
                 "videos",
                 "table",
@@ -81,6 +85,29 @@ def test_a_table_has_the_items_of_all_folds_with_means_over_seeds():
     rows = {line.entries[0].text: [e.text for e in line.entries[1:]] for line in table.lines}
     assert rows == {"a0": ["1", "–"], "b0": ["2", "5"], "a1": ["2", "–"], "b1": ["3", "5"]}
     assert "mean over 2 trials" in table.caption
+
+
+def test_rows_that_stand_for_several_items_are_means_over_items_and_not_over_folds():
+    table = section(in_folds(), "By kind").blocks[0]
+    assert isinstance(table, Table)
+    assert [c.label for c in table.columns] == ["", "m", "items"]
+    rows = {line.entries[0].text: [e.text for e in line.entries[1:]] for line in table.lines}
+    assert rows == {"x": ["1.667", "3"], "y": ["4", "3"]}  # x: (1 * 1 + 2 * 2) / 3
+
+
+def test_an_item_that_two_folds_test_is_redrawn_as_one():
+    evidence = in_folds(seeds=3)
+    ids = {0: ("a", "b"), 1: ("b", "c")}
+
+    def items(trial_id: str) -> Items:
+        record = evidence.records[trial_id]
+        fold, better = record.trial.config.fold, record.trial.config.attention.name == "se"
+        return Items(ids[fold], {"top1": np.array([0.5, 0.7]) + 0.1 * better + 0.02 * fold})
+
+    found = over_items(analyse(dataclasses.replace(evidence, items=items)))
+    (resampled,) = found.values()
+    assert resampled.items == 3
+    assert resampled.mean == pytest.approx(0.1)
 
 
 def test_pictures_of_another_folds_items_are_not_mixed_in():

@@ -65,7 +65,7 @@ class FrameScorer(nn.Module):
         Frames under padding are not run: they cost nothing, and no batch norm sees them.
         """
         mask = batch.get("mask")
-        tracing = torch.compiler.is_compiling()  # there, neither a branch nor a size may depend on the data
+        tracing = torch.compiler.is_exporting()  # there, neither a branch nor a size may depend on the data
         if mask is not None and not tracing and bool(mask.all()):
             mask = None
         if self.backbone is None or "features" in batch:

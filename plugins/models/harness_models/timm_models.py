@@ -16,6 +16,7 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 from harness.contracts import IO
+from harness.data import initial_weights_wanted
 from harness.errors import ConfigError, DataError
 from harness_models.image import ImageClassifier, class_count, image_shape
 from harness_models.weights import load_weights
@@ -125,7 +126,7 @@ def create_net(
             f"{who}: '{arch}' cannot be built with {shown}: {error}",
             hint="the architecture does not take one of these; choose other options or another architecture",
         ) from error
-    return _pretrained(who, arch, options, by_hand) if pretrained else net
+    return _pretrained(who, arch, options, by_hand) if pretrained and initial_weights_wanted() else net
 
 
 def _pretrained_config(who: str, arch: str) -> Any:

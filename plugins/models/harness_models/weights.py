@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.data import find_file
+from harness.data import find_file, initial_weights_wanted
 from harness.errors import ConfigError, DataError
 
 WeightsBy = Literal["name", "order"]
@@ -32,6 +32,8 @@ def load_weights(
     its own, and its entries are those of `net` one after the other. Raises DataError if the file is missing, cannot be
     read or holds what is no number, ConfigError if it does not fit.
     """
+    if not initial_weights_wanted():
+        return f"weights from '{Path(file).name}', which a stored trial no longer needs"
     path = find_file(file, "weights")
     state = read_state(path)
     _check_values(path, state)
