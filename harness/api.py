@@ -274,7 +274,7 @@ def load_trial(
 
 def predict(
     trial_id: str,
-    inputs: Sequence[Path | str],
+    inputs: Sequence[Path | str] | Path | str,
     out: Path | str,
     *,
     runs: Path | str = "runs",
@@ -283,13 +283,14 @@ def predict(
     listener: PredictListener | None = None,
     registry: Registry | None = None,
 ) -> Predictions:
-    """Keyframes of videos (files, or folders of them) by a finished trial; each video gets a folder below `out`.
+    """Keyframes of videos (files, or folders of them; or one) by a finished trial; each gets a folder below `out`.
 
-    A video that cannot be read does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
+    A video that cannot be done does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
     """
     from .predict import run
 
     record = Store(Path(runs)).find(trial_id)
     resolved = environment.resolve_device(device)
     model = functools.partial(load_trial, record.id, runs=runs, registry=registry)
-    return run(record, lambda: model()[0], [Path(i) for i in inputs], Path(out), wish, resolved, listener)
+    paths = [Path(i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+    return run(record, lambda: model()[0], paths, Path(out), wish, resolved, listener)

@@ -199,8 +199,9 @@ def _made(front: nn.Module, blocks: Iterable[np.ndarray[Any, Any]], device: str)
     waiting = torch.empty(0, dtype=torch.uint8)
     found: list[Tensor] = []
     kernels = torch.backends.cudnn
-    with torch.inference_mode(), kernels.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=kernels.allow_tf32
+    with (
+        torch.inference_mode(),
+        kernels.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=kernels.allow_tf32),
     ):
         for block in blocks:
             frames = torch.from_numpy(np.ascontiguousarray(block))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import unicodedata
 
 import click
 
@@ -73,6 +74,11 @@ def show(error: HarnessError) -> None:
     """Print an error and its hint; a grid's mistakes one after the other."""
     mistakes = error.mistakes if isinstance(error, GridError) else (error,)
     for mistake in mistakes:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {mistake.message}", err=True)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {_harmless(mistake.message)}", err=True)
         if mistake.hint:
-            click.echo(f"{click.style(' hint:', fg='cyan')} {mistake.hint}", err=True)
+            click.echo(f"{click.style(' hint:', fg='cyan')} {_harmless(mistake.hint)}", err=True)
+
+
+def _harmless(text: str) -> str:
+    """Names of files may hold what a terminal takes for commands; line breaks stay."""
+    return "".join(c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else " " for c in text)

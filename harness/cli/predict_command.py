@@ -126,10 +126,11 @@ class Lines:
             self._say(f"{_name(path)}: {done:,} of {total:,} {_STEPS[step]}")
 
     def finished(self, video: Predicted) -> None:
+        from ..report.escaping import one_line
         from .tables import duration, plural
 
         for warning in video.warnings:
-            click.echo(f"warning: {_name(video.path)}: {warning}", err=True)
+            click.echo(f"warning: {_name(video.path)}: {one_line(warning)}", err=True)
         took = duration(time.monotonic() - self._begun)
         keyframes = plural(len(video.keyframes), "keyframe")
         self._say(f"{_name(video.path)}: {keyframes} of {plural(video.frames, 'sampled frame')} ({took})")

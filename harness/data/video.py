@@ -11,6 +11,7 @@ is going to fork must first use up, or close, what `read_frames` gave. Importing
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,13 @@ _DECORD_FORMATS = frozenset({"mov", "mp4", "matroska", "webm"})
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp9"})
 _PIXELS = 100_000_000
 _BYTES = 64 << 20
+_BACKLOG = 256 << 20
+"""Bytes of all of a file's frames up to which decord reads it.
+
+A thread of decord decodes ahead of what is asked for until the file ends, and keeps all of it. PyAV, which reads what
+is longer or larger, decodes on demand. The rule knows file and size alone, so all reads choose the same decoder.
+"""
+_MOMENTARY = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ESTALE})
 _SLACK = 0.5
 """Seconds by which whole files may miss the duration that they claim."""
 
@@ -146,11 +154,13 @@ def _with_decord(
 ) -> Iterator[Array]:
     if not len(wanted):
         return
+    height, width = shape
+    if info.frames * 3 * height * width > _BACKLOG:
+        raise _GaveUpError
     decord = _decord()
     # It gives turned pictures a wrong shape.
     if decord is None or info.rotation or not _exact_in_decord(path):
         raise _GaveUpError
-    height, width = shape
     chosen, stop = set(wanted), wanted[-1] + 1
     last: Array | None = None
     try:
@@ -172,7 +182,7 @@ def _with_decord(
         still = some[-1] == stop - 1 and before is not None and bool((block[-1] == before).all())
         if still and not _reaches(path, stop):
             raise _GaveUpError
-        last = block[-1]
+        last = block[-1].copy()  # a view would keep the whole block
         kept = [k for k, i in enumerate(some) if i in chosen]
         if kept:
             yield block if len(kept) == len(some) else block[kept]
@@ -262,15 +272,29 @@ def _refused(path: Path, where: str = "") -> Iterator[None]:
 
     try:
         yield
-    # av's error for invalid data is a ValueError as well.
-    except (av.EOFError, av.LookupError, av.PatchWelcomeError, ValueError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"'{path}' is damaged{where} or no video that can be decoded: {reason}", hint=_HINT) from error
-    except (av.FFmpegError, OSError, MemoryError) as error:
+    except (av.FFmpegError, ValueError, OverflowError, OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "out of memory"
-        raise MomentaryError(
-            f"'{path}' could not be read: {reason}", hint="try again; if it stays so, check the drive, or take it away"
-        ) from error
+        if _momentary(path, error):
+            again = "try again; if it stays so, check the drive, or take it away"
+            raise MomentaryError(f"'{path}' could not be read: {reason}", hint=again) from error
+        raise DataError(f"'{path}' is damaged{where} or no video that can be decoded: {reason}", hint=_HINT) from error
+
+
+def _momentary(path: Path, error: Exception) -> bool:
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) in _MOMENTARY:
+        return True
+    # libav reports a Matroska that was cut off in its header as a fault of the drive.
+    return isinstance(error, OSError) and not _readable(path)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            while stream.read(1 << 20):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 class _GaveUpError(Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -39,9 +40,9 @@ _STRIP = (18, 160)
 
 @dataclass(slots=True)
 class Writer:
-    """Writes one video's folder; every file appears whole, index.html last.
+    """Writes one video's folder; every file appears whole, index.html last: where it is, all else belongs to it.
 
-    Keyframes of an earlier run that are gone from this one are removed, and nothing else.
+    Keyframes of an earlier run that are gone from this one are removed, and its index.html; nothing else is.
     """
 
     folder: Path
@@ -61,44 +62,51 @@ class Writer:
         rate = scorer.reading.rate
         curve = Curve(sampled.times, scores, _end(sampled, rate), keyframes)
         warnings = tuple(self._warnings(sampled, rate))
-        try:
-            cards, strip = self._pictures(sampled, curve, told)
-            some = [c.keyframe for c in cards]
-            note = self._note(keyframes, len(some), len(scores))
-            title = shorten(self.path.name, 70)
-            self._save("keyframes_grid.jpg", grid_jpeg([c.image for c in cards], some, title, note))
-            many = f"{counted(len(keyframes), 'keyframe')} of {counted(len(scores), 'sampled frame')}"
-            above = f"{many} · trial {self.record.id}"
-            self._save("importance_curve.jpg", curve_jpeg(curve, f"Importance over time: {title}", above))
-            self._save("scores.csv", _csv(sampled, scores, keyframes))
-            page = Page(
-                title=self.path.name,
-                lead=self._lead(curve),
-                warnings=warnings,
-                curve=curve,
-                strip=strip,
-                cards=[Card(c.keyframe, jpeg(c.image, 82)) for c in cards],
-                portrait=sampled.info.height > sampled.info.width,
-                note=note,
-                facts=self._facts(sampled, scorer),
-            )
-            # A name out of a damaged file system may hold half a character, which UTF-8 refuses.
-            self._save("index.html", render(page).encode("utf-8", "replace"))
-            self._tidy({k.file for k in keyframes})
-        except OSError as error:
-            raise StoreError(f"cannot write to '{self.folder}': {error}", "is the disk full?") from error
+        with self._writing():
+            (self.folder / "index.html").unlink(missing_ok=True)
+        cards, strip = self._pictures(sampled, curve, told)
+        some = [c.keyframe for c in cards]
+        note = self._note(keyframes, len(some), len(scores))
+        title = shorten(self.path.name, 70)
+        self._save("keyframes_grid.jpg", grid_jpeg([c.image for c in cards], some, title, note))
+        many = f"{counted(len(keyframes), 'keyframe')} of {counted(len(scores), 'sampled frame')}"
+        above = f"{many} · trial {self.record.id}"
+        self._save("importance_curve.jpg", curve_jpeg(curve, f"Importance over time: {title}", above))
+        self._save("scores.csv", _csv(sampled, scores, keyframes))
+        page = Page(
+            title=self.path.name,
+            lead=self._lead(curve),
+            warnings=warnings,
+            curve=curve,
+            strip=strip,
+            cards=[Card(c.keyframe, jpeg(c.image, 82)) for c in cards],
+            portrait=sampled.info.height > sampled.info.width,
+            note=note,
+            facts=self._facts(sampled, scorer),
+        )
+        self._tidy({k.file for k in keyframes})
+        # A name out of a damaged file system may hold half a character, which UTF-8 refuses.
+        self._save("index.html", render(page).encode("utf-8", "replace"))
         return Predicted(self.path, self.folder / "index.html", len(scores), keyframes, warnings)
 
     # ----------------------------------------------------------------------------------------------------- files
 
     def _save(self, name: str, content: bytes) -> None:
-        with replacing(self.folder / name) as part:
+        with self._writing(), replacing(self.folder / name) as part:
             part.write_bytes(content)
 
     def _tidy(self, kept: set[str]) -> None:
-        for old in self.folder.iterdir():
-            if _OURS.fullmatch(old.name) and old.name not in kept:
-                old.unlink()
+        with self._writing():
+            for old in self.folder.iterdir():
+                if _OURS.fullmatch(old.name) and old.name not in kept:
+                    old.unlink()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"cannot write to '{self.folder}': {error}", "is the disk full?") from error
 
     def _pictures(
         self, sampled: Sampled, curve: Curve, told: Callable[[int, int], None]
@@ -169,7 +177,7 @@ class Writer:
         epochs = counted(config.train.epochs, "epoch")
         pictures = full_size(info)
         fold = f", fold {config.fold}" if config.fold else ""
-        at_full = "of the video's size" if pictures[1] == info.width else f"{pictures[1]} pixels wide"
+        at_full = "of the video's size" if pictures == (info.height, info.width) else f"{pictures[1]} pixels wide"
         return [
             ("Model", config.model.label() + attention),
             (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data import sample
-from ..errors import DataError
+from ..errors import DataError, HarnessError
 from ..store import make_folder
 from ..trial import Record
 from .folder import Writer
@@ -32,8 +32,9 @@ def run(
 ) -> Predictions:
     """Score every video, and write a folder below `out` for each.
 
-    `load` gives the model of the record's trial, and is called once there is a video. A file that cannot be read is
-    among the failures, and the others are done. A file whose end is missing is scored up to there, with a warning.
+    `load` gives the model of the record's trial, and is called once there is a video. A video that cannot be done, for
+    whatever reason, is among the failures, and the others are done. A file whose end is missing is scored up to there,
+    with a warning.
     Raises ConfigError for a trial whose model cannot look at videos, StoreError where `out` cannot be written.
     """
     reading, told = reading_of(record), listener or Silence()
@@ -48,12 +49,20 @@ def run(
         told.started(path, number, len(paths))
         try:
             done.append(_one(path, Writer(out / name, path, record, wish or Wish()), scorer, told))
-        except DataError as error:
-            failures.append(Failure(path, error))
+        except Exception as error:
+            failures.append(Failure(path, _told(path, error)))
             told.failed(failures[-1])
         else:
             told.finished(done[-1])
     return Predictions(tuple(done), tuple(failures))
+
+
+def _told(path: Path, error: Exception) -> HarnessError:
+    if isinstance(error, HarnessError):
+        return error
+    found = DataError(f"'{path}' could not be done: {type(error).__name__}: {error}", hint="write the file again")
+    found.__cause__ = error
+    return found
 
 
 def _one(path: Path, writer: Writer, scorer: Scorer, told: Listener) -> Predicted:

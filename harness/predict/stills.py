@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     Array: TypeAlias = "np.ndarray[Any, Any]"
 
-WIDEST = 1920
+WIDEST, HIGHEST = 1920, 4096
+"""Pixels; a JPEG has at most 65,500 a side."""
 _BLOCK = 32 << 20
 
 
 def full_size(info: VideoInfo) -> tuple[int, int]:
-    """(height, width) of the pictures: that of the video, at most 1920 pixels wide, proportions kept."""
-    if info.width <= WIDEST:
-        return info.height, info.width
-    return max(1, round(info.height * WIDEST / info.width)), WIDEST
+    """(height, width) of the pictures: that of the video, at most 1920 pixels wide and 4096 high, proportions kept."""
+    scale = min(1.0, WIDEST / info.width, HIGHEST / info.height)
+    return max(1, round(info.height * scale)), max(1, round(info.width * scale))
 
 
 def stills(path: Path, picks: Sequence[int], info: VideoInfo) -> Iterator[Image]:

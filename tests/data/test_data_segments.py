@@ -76,6 +76,31 @@ def test_the_longest_video_of_tvsum_takes_seconds(penalty: float) -> None:
     assert time.perf_counter() - start < 10
 
 
+@pytest.mark.parametrize("total", [4097, 20_000])
+def test_a_long_sequence_is_cut_as_the_means_of_neighbouring_rows_are(total: int) -> None:
+    centres = random(30, 16, seed=1)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    x = (np.repeat(centres, -(-total // 30), axis=0)[:total] + 0.02 * random(total, 16, seed=2)).astype(np.float32)
+    stretch = -(-total // 4096)
+    pooled = np.array([x[i : i + stretch].astype(np.float64).mean(axis=0) for i in range(0, total, stretch)])
+    assert len(pooled) <= 4096
+    start = time.perf_counter()
+    found = kernel_segments(x)
+    assert time.perf_counter() - start < 20
+    expected = kernel_segments(pooled) * stretch
+    assert len(expected) >= 30
+    assert found[:, 0].tolist() == expected[:, 0].tolist()
+    assert found[:, 1].tolist() == [*(expected[1:, 0] - 1).tolist(), total - 1]
+    assert found.dtype == np.int64
+
+
+def test_a_long_sequence_that_is_not_finite_is_refused() -> None:
+    x = np.zeros((5000, 2), dtype=np.float32)
+    x[4321] = np.inf, np.nan
+    with pytest.raises(DataError, match=r"\(5000, 2\)"):
+        kernel_segments(x)
+
+
 @pytest.mark.parametrize(
     ("x", "options", "kind"),
     [

@@ -198,6 +198,28 @@ def test_decord_is_the_one_that_reads_what_it_can(tmp_path: Path, monkeypatch: p
     assert len(read(path)) == 40
 
 
+def test_files_whose_frames_are_many_bytes_are_not_read_by_decord_which_reads_ahead_without_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.mp4")
+    info = probe(path)
+    asked = []
+
+    class Decord:
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            raise AttributeError(name)
+
+    monkeypatch.setattr(video, "_decord", Decord)
+    monkeypatch.setattr(video, "_BACKLOG", 40 * 3 * 24 * 32)
+    assert len(read(path, [0], info=info, size=(24, 32))) == 1
+    assert asked
+    asked.clear()
+    # Nothing depends on how much of the file is asked for, or how much at once.
+    assert len(read(path, [0], info=info, size=(24, 33), limit=1)) == 1
+    assert not asked
+
+
 def test_decoders_agree_when_they_resize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mp4")
     first = read(path, range(0, 40, 3), size=(24, 40))
@@ -318,9 +340,10 @@ def test_what_is_no_video_is_refused_and_opens_nothing_else(tmp_path: Path, capf
     [
         (MemoryError(), "could not be read: out of memory"),
         (OSError(errno.EMFILE, "Too many open files"), "could not be read: Too many open files"),
-        (av.error.OSError(errno.EIO, "Input/output error"), "could not be read: Input/output error"),
+        (av.error.OSError(errno.ENFILE, "Too many open files"), "could not be read: Too many open files"),
+        (av.error.PermissionError(errno.EACCES, "Permission denied"), "could not be read: Permission denied"),
+        (av.error.OSError(errno.ESTALE, "Stale file handle"), "could not be read: Stale file handle"),
         (av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory"), "could not be read: Cannot allocate memory"),
-        (av.error.TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "could not be read: Connection timed out"),
     ],
     ids=lambda v: type(v).__name__ if isinstance(v, BaseException) else "",
 )
@@ -347,6 +370,9 @@ def test_a_momentary_fault_is_not_the_files(
         av.error.InvalidDataError(1, "Invalid data found"),
         av.error.EOFError(1, "End of file"),
         av.error.DecoderNotFoundError(1, "Decoder not found"),
+        av.error.OSError(errno.EIO, "Input/output error"),
+        av.error.OSError(errno.EINVAL, "Invalid argument"),
+        av.error.UnknownError(1, "Unknown error occurred"),
         ValueError("bad"),
     ],
     ids=lambda v: type(v).__name__,
@@ -357,10 +383,33 @@ def test_what_the_parser_refuses_is_the_files_fault(
     def fail(*_: Any, **__: Any) -> Any:
         raise fault
 
+    (tmp_path / "a.mp4").write_bytes(b"readable")
     monkeypatch.setattr(av, "open", fail)
     with pytest.raises(DataError, match="is damaged or no video") as caught:
         probe(tmp_path / "a.mp4")
     assert not isinstance(caught.value, video.MomentaryError)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
+def test_a_file_that_ends_in_its_header_is_damaged_and_the_drive_is_not(tmp_path: Path, name: str, codec: str) -> None:
+    data = write(tmp_path / name, 4, codec).read_bytes()
+    reasons = []
+    for count in range(0, 400, 12):
+        path = tmp_path / f"cut-{name}"
+        path.write_bytes(data[:count])
+        with pytest.raises(DataError) as caught:
+            probe(path)
+        assert not isinstance(caught.value, video.MomentaryError)
+        reasons.append(caught.value.message)
+    assert any("Input/output error" in r for r in reasons)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a file that cannot be read")
+def test_a_drive_that_cannot_read_the_file_is_a_momentary_fault(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.symlink_to("/proc/self/mem")
+    with pytest.raises(video.MomentaryError, match="could not be read: Input/output error"):
+        probe(path)
 
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:

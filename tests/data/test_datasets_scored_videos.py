@@ -253,7 +253,7 @@ def test_videos_are_divided_by_seed_or_as_the_table_says(five: Path) -> None:
     with pytest.raises(DataError, match="no video for 'train'"):
         whole(five)
     table(five, "video,time,score", "a.mp4,0,1", "b.mp4,0,0")
-    with pytest.raises(DataError, match="2 videos can be used, too few to draw test and val from"):
+    with pytest.raises(DataError, match="the table has 2 videos, too few to draw test and val from"):
         whole(five)
     assert len(whole(five, val=0).split("test")) == 1
 
@@ -269,8 +269,8 @@ def test_damaged_missing_and_unscored_videos_are_named_counted_or_refused(five: 
     write(videos / "deep" / "unscored.mp4", 10, 2)
     names = [*(f"{n}.mp4" for n in LEVELS), "text.mp4", "cut.mkv", "empty.mp4", "aa.mp4"]
     table(five, "video,time,score", *(f"{n},0,0.5" for n in names))
-    info = ScoredVideos.describe(five, **SMALL)
-    assert info.sizes == {"train": 3, "val": 1, "test": 1}
+    info = ScoredVideos.describe(five, **SMALL, val=0, test=0.2)
+    assert sum(info.sizes.values()) == 5
     left, unscored, _ = info.notes
     assert left.startswith("scored_videos: 4 of 9 videos left out: ")
     for said in (
@@ -292,6 +292,59 @@ def test_damaged_missing_and_unscored_videos_are_named_counted_or_refused(five: 
     with pytest.raises(DataError, match=r"2 of 2 videos cannot be used: .*text\.mp4"):
         ScoredVideos.describe(five, **SMALL)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_video_that_cannot_be_used_changes_no_other_videos_split(five: Path) -> None:
+    shutil.copy(five / "videos" / "a.mp4", five / "spare.mp4")
+    for k in range(5):
+        write(five / "videos" / f"f{k}.mp4", 100 + k, 1)
+    table(
+        five, "video,time,score", *(f"{n}.mp4,0,0.{i}" for i, n in enumerate([*LEVELS, *(f"f{k}" for k in range(5))]))
+    )
+    options: dict[str, Any] = {"val": 0.3, "test": 0.3, "split_seed": 3}
+
+    def parts() -> dict[str, set[str]]:
+        data = whole(five, **options)
+        return {split: set(data.split(split).ids) for split in ("train", "val", "test")}  # type: ignore[arg-type]
+
+    before = parts()
+    assert [len(p) for p in before.values()] == [4, 3, 3]
+    for name in sorted(before["val"]):
+        (five / "videos" / name).rename(five / "away")
+        if before["val"] != {name}:
+            assert parts() == {**before, "val": before["val"] - {name}}
+            note = ScoredVideos.describe(five, **SMALL, **options).notes[-1]
+            assert "10 videos were divided by drawing with seed 3, of which 9 can be used: train 4, val 2" in note
+        (five / "away").rename(five / "videos" / name)
+    for name in before["val"]:
+        (five / "videos" / name).unlink()
+    with pytest.raises(DataError, match="leaves no video for 'val' that can be used") as caught:
+        parts()
+    assert "take them out of the table" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".mp4", "d/" * 3000 + "x.mp4"])
+def test_a_name_that_no_file_can_have_is_left_out_as_one_that_is_not_there(five: Path, name: str) -> None:
+    table(five, "video,time,score", *(f"{n}.mp4,0,0.5" for n in LEVELS), f"{name},0,0.5")
+    note = ScoredVideos.describe(five, **SMALL, val=0, test=0).notes[0]
+    assert "1 of 6 videos left out" in note
+    assert f"scores.csv:7: there is no video '{name[:80]}…'" in note
+    with pytest.raises(DataError, match=r"scores\.csv:7: there is no video"):
+        whole(five, strict=True)
+
+
+def test_a_table_that_would_need_much_memory_is_refused(five: Path) -> None:
+    path = five / "videos" / "scores.csv"
+    head = b"video,time,score\n"
+    path.write_bytes(head + b"a.mp4,0,1\n" * 3_200_000)
+    with pytest.raises(DataError, match=r"has 32,000,017 bytes, and a table of scores at most 32,000,000"):
+        whole(five)
+    path.write_bytes(b"video,time,score,annotator\n" + b"".join(b"a.mp4,0,1,%d\n" % k for k in range(1001)))
+    with pytest.raises(DataError, match=r"scores\.csv:1002: 'a\.mp4' has more than 1,000 annotators"):
+        whole(five)
+    path.write_bytes(head + b"".join(b"a,%d,1\n" % k for k in range(1_000_001)))
+    with pytest.raises(DataError, match=r"scores\.csv:1000002: there are more than 1,000,000 scores"):
+        whole(five)
 
 
 def test_a_video_that_turns_out_damaged_when_it_is_decoded_is_left_out_from_then_on(five: Path, capfd: Any) -> None:

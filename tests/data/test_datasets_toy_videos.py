@@ -18,9 +18,9 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from harness.data import probe, read_frames
+from harness.data import digest, probe, read_frames
 from harness.errors import ConfigError
-from harness_datasets import _scenes
+from harness_datasets import _scenes, _video_files
 from harness_datasets.toy_videos import ToyVideos
 
 SMALL: dict[str, Any] = {"train": 2, "val": 1, "test": 1, "scenes": 3, "size": 48}
@@ -184,6 +184,19 @@ def test_damaged_and_half_written_files_are_written_again(cache: Path) -> None:
     (one.parent / ".val-0000.abc.part").write_bytes(b"killed here")
     ToyVideos(NOWHERE, **SMALL)
     assert made(cache) == whole
+
+
+def test_a_fault_that_passed_costs_no_file_for_ever(cache: Path) -> None:
+    ToyVideos(NOWHERE, **SMALL)
+    path = next(cache.rglob("train-0000.mp4"))
+    _video_files._damaged(digest(path), "the drive was away")
+    before = path.stat().st_mtime_ns
+    frames = ToyVideos(NOWHERE, **SMALL).split("train").batch([0], 0)["inputs"]
+    assert frames.float().std() > 1
+    after = path.stat().st_mtime_ns
+    assert after > before
+    ToyVideos(NOWHERE, **SMALL)
+    assert path.stat().st_mtime_ns == after
 
 
 def test_two_processes_at_once_write_each_file_once(cache: Path) -> None:

@@ -17,12 +17,16 @@ GRIDS = [ROOT / "ablations.yaml", *sorted((ROOT / "grids").glob("*.yaml"))]
 
 @pytest.mark.parametrize("path", GRIDS, ids=lambda p: p.name)
 def test_a_shipped_grid_loads_and_has_a_baseline(path: Path):
+    registry, context = discover(third_party=False).registry, Context(data_root(), "fp32", 1)
     try:
-        study = load(path, discover(third_party=False).registry, Context(data_root(), "fp32", 1))
+        study = load(path, registry, context)
     except GridError as error:
-        if all("harness data fetch" in (m.hint or "") for m in error.mistakes):
+        if all("harness data fetch" in (m.hint or "") or "looked for" in (m.hint or "") for m in error.mistakes):
             pytest.skip(f"data is missing: {error.mistakes[0].message}")
-        raise
+        if not all("put the authors'" in (m.hint or "") for m in error.mistakes):
+            raise
+        # All but the data: its videos are to be had by hand alone.
+        study = load(path, registry, context, ["dataset={name: toy_videos, window: 60}"])
     assert study.baseline is not None
     assert len(study.cells) >= 3
     assert all(len(cell.trials) >= 2 for cell in study.cells)

@@ -37,7 +37,13 @@ def components() -> Registry:
 
 
 def store_trial(
-    root: Path, io: IO, model: Choice = TINY, registry: Registry | None = None, task: str = "keyframes", **record: Any
+    root: Path,
+    io: IO,
+    model: Choice = TINY,
+    registry: Registry | None = None,
+    task: str = "keyframes",
+    attention: str = "none",
+    **record: Any,
 ) -> Record:
     """Write record.json and last.pt below `root`; the weights are those that the model begins with."""
     registry = registry or components()
@@ -46,7 +52,7 @@ def store_trial(
         task=Choice(task),
         dataset=Choice("toy_videos"),
         model=model,
-        attention=Choice("none"),
+        attention=Choice(attention),
         placement="residual",
         loss=(Term(Choice("mse"), key="mse"),),
         augment=(),

@@ -18,8 +18,8 @@ from predict.stored import FEATURES, MASK, SCORES, TINY, frames, store_trial
 from harness import api
 from harness.contracts import IO, Spec
 from harness.data import probe, sample, sampled_frames
-from harness.errors import ConfigError, HarnessError, StoreError
-from harness.predict import Predicted, Predictions, Wish, scoring
+from harness.errors import ConfigError, StoreError
+from harness.predict import Predicted, Predictions, Wish, folder, scoring, stills
 from harness.registry import Registry
 from harness.trial import Choice
 
@@ -341,10 +341,9 @@ def test_a_trial_that_failed_is_refused_with_its_reason(go, runs: Path, registry
 def test_models_that_break_their_promise_are_named(go, runs: Path, registry: Registry, tmp_path: Path):
     path = film(tmp_path / "v.mp4", seconds=2)
     trials = [store_trial(runs, frames(16, 16), Choice.of("odd", nothing=n), registry).id for n in (False, True)]
-    with pytest.raises(ConfigError, match=r"the model answers \[1, 3\] to a video of 4 frames"):
-        go(trials[0], path)
-    (failure,) = go(trials[1], path).failures
-    assert "are no finite numbers" in failure.error.message
+    for trial, told in zip(trials, ("answers [1, 3] to a video of 4 frames", "are no finite numbers"), strict=True):
+        (failure,) = go(trial, path).failures
+        assert told in failure.error.message
 
 
 @pytest.mark.parametrize("place", ["taken", "taken/below"])
@@ -356,11 +355,74 @@ def test_an_output_folder_that_cannot_be_made_is_refused_before_anything_is_deco
         go(bright, film(tmp_path / "v.mp4"), out=tmp_path / place)
 
 
-def test_a_folder_of_a_video_that_is_a_file_is_a_clear_error(go, bright: str, tmp_path: Path):
+def test_a_folder_of_a_video_that_is_a_file_is_a_clear_error_and_the_others_are_done(go, bright: str, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "v").write_text("a file")
-    with pytest.raises(HarnessError, match="out/v"):
-        go(bright, film(tmp_path / "v.mp4"))
+    done = go(bright, film(tmp_path / "v.mp4"), film(tmp_path / "w.mp4"))
+    (failure,) = done.failures
+    assert isinstance(failure.error, StoreError)
+    assert "out/v'" in failure.error.message
+    assert [v.path.name for v in done.videos] == ["w.mp4"]
+
+
+def test_whatever_goes_wrong_with_one_video_the_others_are_done(go, bright: str, tmp_path: Path, monkeypatch: Any):
+    paths = [film(tmp_path / name, seconds=2) for name in ("a.mp4", "b.mp4", "c.mp4")]
+    real = scoring.Scorer.__call__
+
+    def fails(self: Any, frames: Any, *rest: Any) -> Any:
+        if frames.path.name == "b.mp4":
+            raise RuntimeError("a kernel that does not like b")
+        return real(self, frames, *rest)
+
+    monkeypatch.setattr(scoring.Scorer, "__call__", fails)
+    done = go(bright, *paths)
+    assert [v.path.name for v in done.videos] == ["a.mp4", "c.mp4"]
+    (failure,) = done.failures
+    assert failure.error.message.endswith("b.mp4' could not be done: RuntimeError: a kernel that does not like b")
+
+
+@pytest.mark.parametrize(("width", "height", "pictures"), [(16, 66000, (1, 4096)), (16, 4200, (16, 4096))])
+def test_a_picture_that_is_too_high_for_a_jpeg_is_shrunk(
+    go, bright: str, tmp_path: Path, width: int, height: int, pictures: tuple[int, int]
+):
+    path = film(tmp_path / "v.mkv", seconds=0.5, fps=2, width=width, height=height, codec="ffv1")
+    video = only(go(bright, path))
+    with Image.open(video.page.parent / video.keyframes[0].file) as picture:
+        assert picture.size == pictures
+    assert f"{pictures[0]} pixels wide" in video.page.read_text()
+
+
+def test_a_picture_that_cannot_be_encoded_is_not_called_a_full_disk(
+    go, bright: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stills, "HIGHEST", 70_000)
+    path = film(tmp_path / "v.mkv", seconds=0.5, fps=2, width=16, height=66000, codec="ffv1")
+    (failure,) = go(bright, path).failures
+    assert "v.mkv' could not be done: OSError: " in failure.error.message
+    assert "disk" not in str(failure.error)
+
+
+def test_a_run_that_fails_midway_leaves_no_page_of_an_earlier_one(
+    go, bright: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = film(tmp_path / "v.mp4")
+    page = only(go(bright, path)).page
+
+    def fails(*_: Any) -> bytes:
+        raise OSError("no font")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "grid_jpeg", fails)
+        assert len(go(bright, path, top=2).failures) == 1
+    assert not page.exists()
+    assert only(go(bright, path, top=2)).page.exists()
+
+
+def test_one_video_needs_no_list(bright: str, runs: Path, registry: Registry, tmp_path: Path):
+    path = film(tmp_path / "v.mp4", seconds=2)
+    for given in (path, str(path)):
+        done = api.predict(bright, given, tmp_path / "out", runs=runs, device="cpu", registry=registry)
+        assert only(done).path == path
 
 
 def test_names_from_outside_do_no_harm_to_the_page(go, bright: str, tmp_path: Path):

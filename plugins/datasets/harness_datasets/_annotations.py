@@ -14,6 +14,8 @@ import numpy as np
 from harness.data import digest, remembered
 from harness.errors import DataError
 
+from . import _hdf5
+
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 NAME = "tvsum"
@@ -30,8 +32,10 @@ CATEGORIES: Mapping[str, str] = {
     "BT": "attempting bike tricks",
     "DS": "dog show",
 }
-_LARGEST = 1 << 30
-_FRAMES = 10_000_000
+_LARGEST = 1 << 28
+_FRAMES = 1_000_000
+_LETTERS = 200
+"""Of an id, as a file of this name is looked for, and names of files end at 255 bytes."""
 _HINT = "get the file again: its authors publish it as part of 'ydata-tvsum50-v1_1'"
 
 
@@ -66,7 +70,7 @@ def overview(path: Path) -> Overview:
         rows = [[v.id, v.category, v.scores.shape[1]] for v in videos]
         return json.dumps({"videos": rows, "content": mark.hexdigest()})
 
-    kept = json.loads(remembered(f"tvsum-annotations-1:{path.absolute()}", digest(path), look))
+    kept = json.loads(remembered(f"tvsum-annotations-2:{path.absolute()}", digest(path), look))
     ids, categories, frames = zip(*kept["videos"], strict=True)
     return Overview(ids, categories, frames, kept["content"])
 
@@ -99,7 +103,9 @@ def _from_tsv(path: Path) -> Iterator[Annotated]:
             fields = line.strip().split(b"\t")
             if len(fields) != 3:
                 raise _wrong(path, f"{where}: it has {len(fields)} columns, not 3 (video, category, scores)")
-            video, code = (f.decode("utf-8", errors="replace") for f in fields[:2])
+            video, code = (f[: _LETTERS + 1].decode("utf-8", errors="replace") for f in fields[:2])
+            if len(fields[0]) > _LETTERS or "\0" in video:
+                raise _wrong(path, f"{where}: '{video[:40]}' is no name of a video")
             if code not in CATEGORIES:
                 raise _wrong(path, f"{where}: the category of '{video[:40]}' is '{code[:40]}', which is not known")
             if codes.setdefault(video, code) != code:
@@ -131,29 +137,66 @@ def _from_mat(path: Path) -> Iterator[Annotated]:
 
     try:
         with h5py.File(path, "r") as file:
-            group = file["tvsum50"]
-            for k in range(len(group["video"])):
-                yield _mat_video(path, file, group, k)
-    # h5py turns damage into whatever its C library stumbled over.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            columns = {key: _column(file, key) for key in ("video", "category", "nframes", "user_anno")}
+            counts = {column.shape for column in columns.values()}
+            if counts != {(VIDEOS, 1)}:
+                raise _wrong(path, f"has columns of the shapes {sorted(map(str, counts))}, not of {VIDEOS} videos")
+            for k in range(VIDEOS):
+                yield _mat_video(path, file, columns, k)
+    except _hdf5.ERRORS as error:
         what = f"is damaged, or not the MATLAB 7.3 file of the authors: {error}"
         raise DataError(f"{NAME}: '{path}' {what}", hint=_HINT) from error
 
 
-def _mat_video(path: Path, file: Any, group: Any, k: int) -> Annotated:
-    def field(key: str) -> Any:
-        found = file[group[key][k, 0]]
-        if found.size > _FRAMES * ANNOTATORS:
-            raise ValueError(f"'{key}' of row {k + 1} has the shape {found.shape}")
-        return found[()]
+def _column(file: Any, key: str) -> Any:
+    """References to what the videos have under this key, [50, 1] if the file is right."""
+    import h5py
 
-    video, code = ("".join(map(chr, field(key).ravel()[:40])) for key in ("video", "category"))
-    where = f"row {k + 1}, '{video}'"
+    place = "tvsum50"
+    try:
+        group = _hdf5.member(file, place)
+        if not isinstance(group, h5py.Group):
+            raise ValueError("there is no such group")
+        place = f"tvsum50/{key}"
+        column = _hdf5.member(group, key)
+    except ValueError as error:
+        raise ValueError(f"'{place}': {error}") from error
+    if not isinstance(column, h5py.Dataset) or column.dtype != h5py.ref_dtype:
+        raise ValueError(f"'{place}' has no references")
+    return column
+
+
+def _mat_video(path: Path, file: Any, columns: Mapping[str, Any], k: int) -> Annotated:
+    import h5py
+
+    def stored(key: str, most: int, kinds: str = "iuf") -> Any:
+        """What is referred to, not read yet, of so many numbers at most."""
+        try:
+            found = _hdf5.own(file[columns[key][k, 0]], file)
+            if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kinds or not found.size:
+                raise ValueError("it holds no such numbers")
+            if found.size > most:
+                raise ValueError(f"it has the shape {found.shape}")
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"'tvsum50/{key}' of row {k + 1}: {error}") from error
+        return found
+
+    def text(key: str) -> str:
+        codes = stored(key, _LETTERS, "iu")[()].ravel().tolist()
+        if not all(0 < c < 0x110000 and not 0xD800 <= c < 0xE000 for c in codes):
+            raise ValueError(f"'tvsum50/{key}' of row {k + 1} has codes that are no letters")
+        return "".join(map(chr, codes))
+
+    video, code = text("video"), text("category")
+    where = f"row {k + 1}, '{video[:40]}'"
+    if len(video.encode()) > _LETTERS:
+        raise _wrong(path, f"{where} is no name of a video")
     if code not in CATEGORIES:
-        raise _wrong(path, f"{where}: the category is '{code}', which is not known")
-    frames, scores = int(field("nframes").item()), field("user_anno")
-    if scores.shape != (ANNOTATORS, frames):
-        raise _wrong(path, f"{where}: 'user_anno' has the shape {scores.shape}, not {(ANNOTATORS, frames)}")
+        raise _wrong(path, f"{where}: the category is '{code[:40]}', which is not known")
+    frames, held = int(stored("nframes", 1)[()].item()), stored("user_anno", _FRAMES * ANNOTATORS)
+    if held.shape != (ANNOTATORS, frames):
+        raise _wrong(path, f"{where}: 'user_anno' has the shape {held.shape}, not {(ANNOTATORS, frames)}")
+    scores = held[()]
     if not ((scores >= 1) & (scores <= 5) & (scores == np.floor(scores))).all():
         raise _wrong(path, f"{where}: 'user_anno' has other values than whole numbers from 1 to 5")
     return Annotated(video, code, scores.astype(np.uint8))

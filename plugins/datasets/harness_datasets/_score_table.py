@@ -22,7 +22,11 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 COLUMNS = ("video", "time", "frame", "score", "annotator", "split")
 _FORM = "the first line is 'video,time,score' or 'video,frame,score', and may also have 'annotator' and 'split'"
 _SPLITS = ("train", "val", "test")
-_BYTES = 1 << 28
+_BYTES = 32 * 10**6
+_LINES = 1_000_000
+"""Scores of a file; one takes some hundred bytes of memory, however few it has in the file."""
+_ANNOTATORS = 1000
+"""Of a video, as every one of them has a score for every sampled frame."""
 _EARLY = 1e-3
 """Seconds by which a frame may come before a score and still have it: containers round times to milliseconds."""
 _LATE = 1.0
@@ -78,7 +82,7 @@ class Table:
                     f"'{video}' has {has}, so there is nothing at {late.at:g}",
                     "frames are counted from 0" if self.frames else "times are seconds from the video's first frame",
                 )
-            at, scores = np.array([g.at for g in given[name]]), np.array([g.score for g in given[name]])
+            at, scores = np.array([g.at for g in given[name]]), np.array([g.score for g in given[name]], np.float32)
             where = picks if self.frames else times + _EARLY
             rows.append(scores[np.maximum(np.searchsorted(at, where, side="right") - 1, 0)])
         return np.asarray(rows, dtype=np.float32)
@@ -99,7 +103,9 @@ def read(path: Path) -> Table:
     if not columns:
         raise _wrong(path, 1, "the file is empty", _FORM)
     frames, videos = "frame" in columns, dict[str, Scored]()
-    for line, row in rows:
+    for count, (line, row) in enumerate(rows, 1):
+        if count > _LINES:
+            raise _wrong(path, line, f"there are more than {_LINES:,} scores", "leave out scores that repeat the last")
         if len(row) != len(header):
             raise _wrong(path, line, f"there are {len(row)} values, not {len(header)}", "check commas and quotes")
         values = {name: row[place].strip() for name, place in columns.items()}
@@ -140,7 +146,10 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _BYTES:
-            raise DataError(f"'{path}' has {path.stat().st_size:,} bytes, which no table of scores has")
+            raise DataError(
+                f"'{path}' has {path.stat().st_size:,} bytes, and a table of scores at most {_BYTES:,}",
+                hint="leave out scores that repeat the last",
+            )
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
@@ -194,6 +203,8 @@ def _add(path: Path, line: int, values: Mapping[str, str], frames: bool, videos:
         )  # fmt: skip
     score = _number(path, line, "score", values["score"])
     scored.given.setdefault(values.get("annotator", ""), []).append(Given(at, score, line))
+    if len(scored.given) > _ANNOTATORS:
+        raise _wrong(path, line, f"'{name[:80]}' has more than {_ANNOTATORS:,} annotators", "leave some out")
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:

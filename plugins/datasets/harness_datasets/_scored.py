@@ -233,7 +233,7 @@ def _source(video: ScoredVideo) -> FrameSource:
 
 
 def _name(source: FrameSource) -> str:
-    return f"frames-1-{source.key}"
+    return f"frames-2-{source.key}"
 
 
 def _fill(out: Array, name: str, source: FrameSource) -> None:

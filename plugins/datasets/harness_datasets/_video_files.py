@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib import metadata
 from os import cpu_count
+from os.path import isfile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -56,7 +60,7 @@ class SampledFile:
         def find() -> dict[str, Array]:
             return {"segments": kernel_segments(frame_descriptors(self.frames(_SEEN)), penalty=_PENALTY)}
 
-        segments = cached_arrays(f"segments-1-{self.mark}", find)["segments"]
+        segments = cached_arrays(f"segments-2-{self.mark}", find)["segments"]
         return shots(segments, self.sampled.picks, n_frames)
 
     def until(self, n_frames: int) -> SampledFile:
@@ -77,11 +81,21 @@ class SampledFile:
         except MomentaryError:
             raise
         except DataError as error:
+            if self._now() != self.content:
+                raise DataError(f"'{self.path}' changed while it was read", hint="run again") from error
             _damaged(self.content, error.message)
             again = "run again: from now on the report names it, and the rest is used; or mend the file"
             raise DataError(error.message, hint=again) from error
         if count != len(self.sampled):
             raise DataError(f"'{self.path}' gave {count:,} frames, not {len(self.sampled):,}", hint="run again")
+
+    def _now(self) -> str:
+        # Not `digest`, which believes the file's size and times.
+        try:
+            with self.path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,8 @@ class FileFrames:
 def find(folder: Path, names: Sequence[str]) -> list[Path | None]:
     """`<name>.mp4`, .mkv or .webm in the folder, None where there is none, or where a name leads out of the folder."""
     paths = ([folder / f"{name}{suffix}" for suffix in SUFFIXES if Path(name).name == name] for name in names)
-    return [next((p for p in some if p.is_file()), None) for some in paths]
+    # Path.is_file raises an error for names that are too long.
+    return [next((p for p in some if isfile(p)), None) for some in paths]
 
 
 def look(paths: Sequence[Path], fps: float) -> list[SampledFile | str]:
@@ -114,11 +129,17 @@ def look(paths: Sequence[Path], fps: float) -> list[SampledFile | str]:
         return list(pool.map(lambda path: _look(path, fps), paths))
 
 
+def forget(path: Path) -> None:
+    """No fault of this file's content is remembered any more: it was just written, and is as good as it can be."""
+    content = digest(path)
+    if _damaged(content):
+        remembered(_fault(content), "none", str)
+
+
 def _look(path: Path, fps: float) -> SampledFile | str:
     content = digest(path)
-    seen = json.loads(
-        remembered(f"sampled-1:{fps!r}:{path.absolute()}", content, lambda: json.dumps(_sample(path, fps)))
-    )
+    name = f"sampled-1:{_decoders()}:{fps!r}:{path.absolute()}"
+    seen = json.loads(remembered(name, content, lambda: json.dumps(_sample(path, fps))))
     reason = seen if isinstance(seen, str) else _damaged(content)
     if reason:
         return reason
@@ -149,6 +170,22 @@ def _damaged(content: str, reason: str = "") -> str:
         return reason
 
     try:
-        return remembered(f"undecodable:{content}", "1", answer)
+        return remembered(_fault(content), "1", answer)
     except LookupError:
         return ""
+
+
+def _fault(content: str) -> str:
+    return f"undecodable:{_decoders()}:{content}"
+
+
+@cache
+def _decoders() -> str:
+    """Their versions, as another one may read what this one cannot; none is imported."""
+    told = []
+    for name in ("av", "decord"):
+        try:
+            told.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            told.append(f"no {name}")
+    return ", ".join(told)

@@ -88,9 +88,10 @@ class ScoredVideos(ScoredDataset):
     extras: annotators float32 [A, T] as they are in the file, by name; picks, n_frames, times.
     Options: path, of the folder, absolute or below the data folder; scores, the CSV, from the folder on or absolute;
     fps; size, one number or [height, width]; window, sampled frames of a training item (null: whole videos); val and
-    test, the fractions that are drawn with `split_seed` where there is no column `split`; strict: refuse videos that
-    are damaged, shortened, missing or have no score, which are otherwise left out and named in the report; low and
-    high, the ends of the scale (null: 0 and 1 if all scores lie there, else the file's own extremes).
+    test, the fractions of all videos of the table that are drawn with `split_seed` where there is no column `split`;
+    strict: refuse videos that are damaged, shortened, missing or have no score, which are otherwise left out after
+    drawing, so that no other changes its split, and named in the report; low and high, the ends of the scale (null: 0
+    and 1 if all scores lie there, else the file's own extremes). A table has 32 MB and a million scores at most.
     Source: original.
     Raises: DataError that names file and line for every mistake in the CSV, and if too few videos are left; ConfigError
     for an option out of range.
@@ -170,7 +171,7 @@ def _plan(root: Path, path: str, scores: str, options: _Options) -> _Plan:
     below = {p for p in _videos._below(folder, _NAME) if p.lower().endswith(VIDEO_SUFFIXES)}
     files, notes = _look(folder, table, below, options)
     low, high, told = _range(table, options)
-    splits, drawn = _divide(table, sorted(files), options)
+    splits, drawn = _divide(table, files, options)
     plan = _Plan(table, files, splits, low, high, tuple(note for note in (*notes, told, drawn) if note))
     for name in files:
         plan.annotators(name)  # so that a score behind a video's end is found before anything trains
@@ -179,16 +180,18 @@ def _plan(root: Path, path: str, scores: str, options: _Options) -> _Plan:
 
 def _look(folder: Path, table: Table, below: set[str], options: _Options) -> tuple[dict[str, SampledFile], list[str]]:
     """The usable videos by name, and notes of all others. Raises DataError under strict, or if there is none."""
-    absent = {name for name in table.videos if not (folder / name).is_file()}
+    # A name may be too long for any file, which os.path takes for a file that is not there.
+    absent = dict.fromkeys(name for name in table.videos if not os.path.isfile(folder / name))
     names = [name for name in table.videos if name not in absent]
     seen = look([folder / name for name in names], options.fps)
     files = {name: found for name, found in zip(names, seen, strict=True) if isinstance(found, SampledFile)}
     faults = {name: found for name, found in zip(names, seen, strict=True) if isinstance(found, str)}
     _check_apart(table, files)
-    for name in absent:
-        close = difflib.get_close_matches(name, below, 1)
+    for k, name in enumerate(absent):
+        shown = name if len(name) < 256 else f"{name[:80]}…"
+        close = difflib.get_close_matches(shown, below, 1) if k < _NAMED else []
         mean = f", did you mean '{close[0]}'?" if close else ""
-        faults[name] = f"{table.path}:{table.videos[name].line}: there is no video '{name}' in '{folder}'{mean}"
+        faults[name] = f"{table.path}:{table.videos[name].line}: there is no video '{shown}' in '{folder}'{mean}"
     real = {os.path.realpath(folder / name) for name in names}
     unscored = sorted(p for p in below if os.path.realpath(folder / p) not in real)
     notes = []
@@ -244,33 +247,52 @@ def _range(table: Table, options: _Options) -> tuple[float, float, str]:
     return least.score, most.score, f"{_NAME}: {told}; options 'low' and 'high' give another scale"
 
 
-def _divide(table: Table, names: Sequence[str], options: _Options) -> tuple[dict[SplitName, list[str]], str]:
-    if table.videos[names[0]].split:
-        splits: dict[SplitName, list[str]] = {s: [n for n in names if table.videos[n].split == s] for s in SPLITS}
-        asked = {v.split for v in table.videos.values()} | {"train"}
-        if empty := [s for s in SPLITS if s in asked and not splits[s]]:
-            raise DataError(
-                f"{_NAME}: '{table.path}' leaves no video for '{empty[0]}' that can be used",
-                hint="give another video this split, or mend those that were left out",
+def _divide(
+    table: Table, files: Mapping[str, SampledFile], options: _Options
+) -> tuple[dict[SplitName, list[str]], str]:
+    """Names of the usable videos by split. Raises DataError if a split that there should be has none."""
+    names = sorted(table.videos)
+    given = bool(table.videos[names[0]].split)
+    every: Mapping[SplitName, list[str]]
+    if given:
+        every = {split: [n for n in names if table.videos[n].split == split] for split in SPLITS}
+    else:
+        every = _drawn(names, options)
+    splits = {split: [name for name in every[split] if name in files] for split in SPLITS}
+    for split in SPLITS:
+        if (every[split] or split == "train") and not splits[split]:
+            other = (
+                "give another video this split" if given else "take them out of the table to divide the others alone"
             )
+            raise DataError(
+                f"{_NAME}: '{table.path}' leaves no video for '{split}' that can be used",
+                hint=f"mend the videos that were left out, or {other}",
+            )
+    if given:
         return splits, ""
+    told = ", ".join(f"{split} {len(splits[split])}" for split in SPLITS)
+    rest = f", of which {len(files)} can be used" if len(files) < len(names) else ""
+    return splits, f"{_NAME}: {len(names)} videos were divided by drawing with seed {options.split_seed}{rest}: {told}"
+
+
+def _drawn(names: Sequence[str], options: _Options) -> dict[SplitName, list[str]]:
+    """All names of the table, so that a video that cannot be used changes no other's split."""
     wanted: dict[SplitName, float] = {"test": options.test, "val": options.val}
     counts = {split: max(1, round(share * len(names))) for split, share in wanted.items() if share > 0}
     if sum(counts.values()) >= len(names):
         raise DataError(
-            f"{_NAME}: {len(names)} videos can be used, too few to draw {' and '.join(counts)} from",
+            f"{_NAME}: the table has {len(names)} videos, too few to draw {' and '.join(counts)} from",
             hint="add videos, set 'val' or 'test' to 0, or give the table a column 'split'",
         )
     stay = np.arange(len(names))
-    splits = {split: [] for split in SPLITS}
+    splits: dict[SplitName, list[str]] = {split: [] for split in SPLITS}
     for i, (split, count) in enumerate(counts.items()):
         # Another stream for each split, so that they are independent of one another.
         keep, held = stratified_holdout([0] * len(stay), count, (options.split_seed + (i << 40)) % 2**63)
         splits[split] = [names[int(r)] for r in stay[held]]
         stay = stay[keep]
     splits["train"] = [names[int(r)] for r in stay]
-    told = ", ".join(f"{split} {len(splits[split])}" for split in SPLITS)
-    return splits, f"{_NAME}: {len(names)} videos were divided by drawing with seed {options.split_seed}: {told}"
+    return splits
 
 
 def _video(plan: _Plan, name: str, options: _Options) -> ScoredVideo:

@@ -21,7 +21,7 @@ from ._clips import between
 from ._opened import SPLITS
 from ._scenes import Scene
 from ._scored import Array, FrameSplit, ScoredDataset, ScoredVideo, specs
-from ._video_files import FileFrames, SampledFile, look
+from ._video_files import FileFrames, SampledFile, forget, look
 
 _NAME = "toy_videos"
 _VERSION = 1
@@ -167,6 +167,8 @@ def _files(
             with filelock.FileLock(folder / ".lock"):
                 missing = [job for job, file in zip(wanted, _whole(wanted), strict=True) if file is None]
                 _write(folder, missing, options.size)
+                for _, path, _ in missing:
+                    forget(path)
         except OSError as error:
             raise DataError(
                 f"{_NAME}: cannot write videos to '{folder}': {error.strerror or error}",
