@@ -89,3 +89,37 @@ def test_the_report_on_video_says_what_of_the_claim_can_be_true_and_what_leaks()
     for words in ("33.5 times apart", "18 of 19 frames at 47.8 dB and one at 18.3 dB", "LEAKS 1 frame", "contradicted"):
         assert words in text, words
     assert "not the standard mnist_test_seq.npy" in text
+
+
+KEYFRAMES = ROOT / "reports" / "toy-keyframes"
+KEYFRAME_ROWS = {
+    "transformer, MSE": "none, mse",
+    "+ local attention": "local",
+    "+ global attention": "global",
+    "+ local and global attention": "dual",
+    "transformer, MSE + rank loss": "mse + spearman",
+    "per-frame MLP": "frame_mlp (control)",
+}
+
+
+def test_the_table_of_keyframes_is_that_of_its_committed_report():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    with (KEYFRAMES / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    assert set(rows) == set(KEYFRAME_ROWS.values())
+    for said, name in KEYFRAME_ROWS.items():
+        line, row = next(line for line in text.splitlines() if line.startswith(f"| {said} |")), rows[name]
+        assert row["n"] == "5"
+        mean, low, high = (f"{float(row[f'spearman_{part}']):.3f}" for part in ("mean", "low", "high"))
+        assert f"{mean} [{low}, {high}]" in line
+        if row["spearman_difference"]:
+            parts = ("spearman_difference", "spearman_difference_low", "spearman_difference_high")
+            value, low, high = (f"{float(row[part]):+.3f}".replace("-", "−") for part in parts)
+            assert f"{value} [{low}, {high}]" in line
+            assert line.endswith(f"| {row['verdict']} |")
+    report = (KEYFRAMES / "report.md").read_text(encoding="utf-8")
+    assert "All 30 trials finished" in report
+    for floor, value in (("random", "0.001"), ("position", "0.015"), ("target", "0.684"), ("human", "0.532")):
+        stated = next(line for line in report.splitlines() if line.startswith(f"| *{floor}<br>")).split("|")[3]
+        assert f"{float(stated.strip(' *')):.3f}" == value
+        assert value in text
