@@ -123,3 +123,24 @@ def test_the_table_of_keyframes_is_that_of_its_committed_report():
         stated = next(line for line in report.splitlines() if line.startswith(f"| *{floor}<br>")).split("|")[3]
         assert f"{float(stated.strip(' *')):.3f}" == value
         assert value in text
+
+
+def test_what_the_readme_says_of_tvsum_is_in_its_committed_report():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    folder = ROOT / "reports" / "tvsum-without-looking"
+    with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    for row in rows:
+        mean, low, high = (f"{float(row[f'spearman_{part}']):.3f}" for part in ("mean", "low", "high"))
+        assert f"{mean} [{low}, {high}]" in text
+    report = (folder / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    assert "All 45 trials finished" in report
+    assert "*human<br>no training; knows answers* | – | *0.2042* |" in report
+    assert "*human<br>no training; knows answers* | – | *0.1774* |" in report
+    assert "*position<br>no training* | – | *0.1304* |" in report
+
+
+def test_the_readme_has_no_line_that_waits_to_be_filled_in():
+    for page in (ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")):
+        assert "GOES-HERE" not in page.read_text(encoding="utf-8").replace("GO-HERE", "GOES-HERE"), page
