@@ -171,7 +171,7 @@ def _plan(root: Path, path: str, scores: str, options: _Options) -> _Plan:
     below = {p for p in _videos._below(folder, _NAME) if p.lower().endswith(VIDEO_SUFFIXES)}
     files, notes = _look(folder, table, below, options)
     low, high, told = _range(table, options)
-    splits, drawn = _divide(table, files, options)
+    splits, drawn = _divide(table, files, notes, options)
     plan = _Plan(table, files, splits, low, high, tuple(note for note in (*notes, told, drawn) if note))
     for name in files:
         plan.annotators(name)  # so that a score behind a video's end is found before anything trains
@@ -248,7 +248,7 @@ def _range(table: Table, options: _Options) -> tuple[float, float, str]:
 
 
 def _divide(
-    table: Table, files: Mapping[str, SampledFile], options: _Options
+    table: Table, files: Mapping[str, SampledFile], notes: Sequence[str], options: _Options
 ) -> tuple[dict[SplitName, list[str]], str]:
     """Names of the usable videos by split. Raises DataError if a split that there should be has none."""
     names = sorted(table.videos)
@@ -265,7 +265,8 @@ def _divide(
                 "give another video this split" if given else "take them out of the table to divide the others alone"
             )
             raise DataError(
-                f"{_NAME}: '{table.path}' leaves no video for '{split}' that can be used",
+                f"{_NAME}: '{table.path}' leaves no video for '{split}' that can be used"
+                + (f" ({notes[0].removeprefix(f'{_NAME}: ')})" if notes else ""),
                 hint=f"mend the videos that were left out, or {other}",
             )
     if given:
