@@ -83,7 +83,7 @@ def test_a_changed_block_makes_its_rows_stale_and_says_why(result: harness.api.S
     def with_edit(trial: Trial) -> Trial:
         if trial.config.attention.name != "eca":
             return trial
-        return Trial(trial.config, Provenance(edited, 1, trial.provenance.dataset))
+        return Trial(trial.config, Provenance(edited, trial.provenance.core, trial.provenance.dataset))
 
     from dataclasses import replace
 

@@ -539,3 +539,22 @@ def test_a_compiled_model_is_one_graph_with_equal_logits(form, means):
     batch = _batch(form, (6, 4))
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(batch)["logits"], model(batch)["logits"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # dynamo's own, at a graph break
+def test_compiled_training_keeps_padding_out_of_the_batch_norm_of_the_backbone(means):
+    eager = _model("inputs", attention=means).train()
+    batch = _batch("inputs", (6, 2))
+    other = copy.deepcopy(eager)
+    compiled = torch.compile(other, backend="eager")
+    found = []
+    for model in (eager, compiled):
+        torch.manual_seed(0)
+        found.append(model(batch)["logits"])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)
+    pairs = zip(eager.named_buffers(), other.named_buffers(), strict=True)
+    assert sum("running_mean" in name for name, _ in eager.named_buffers())
+    for (name, ours), (_, theirs) in pairs:
+        torch.testing.assert_close(ours, theirs, msg=name)

@@ -65,14 +65,14 @@ class FrameScorer(nn.Module):
         Frames under padding are not run: they cost nothing, and no batch norm sees them.
         """
         mask = batch.get("mask")
-        tracing = torch.compiler.is_exporting()  # there, neither a branch nor a size may depend on the data
+        tracing = torch.compiler.is_compiling()  # there, neither a branch nor a size may depend on the data
         if mask is not None and not tracing and bool(mask.all()):
             mask = None
         if self.backbone is None or "features" in batch:
             features = batch["features"]
             return (features if mask is None else features.masked_fill(~mask[..., None], 0)), mask
         frames = batch["inputs"]
-        if mask is not None and not tracing:
+        if mask is not None and (not tracing or _normalises_batches(self.backbone)):
             return self._scattered(self.backbone, frames, mask), mask
         if mask is not None:
             frames = frames.masked_fill(~mask[..., None, None, None], 0)
@@ -98,6 +98,11 @@ class FrameScorer(nn.Module):
     def prefix(self) -> tuple[str, str, str] | None:
         """The backbone, which maps every frame by itself; None where there is none."""
         return None if self.backbone is None else ("backbone", "inputs", "features")
+
+
+def _normalises_batches(backbone: nn.Module) -> bool:
+    """Would padding that is run change what real frames become, and the statistics that are kept?"""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in backbone.modules())
 
 
 def padded(logits: Tensor, mask: Tensor | None) -> Tensor:
