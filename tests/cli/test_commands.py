@@ -258,7 +258,7 @@ def test_a_terminal_gets_bars(tmp_path: Path):
     child = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     screen = b""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if select.select([ours], [], [], 0.5)[0]:
             try:
@@ -268,8 +268,9 @@ def test_a_terminal_gets_bars(tmp_path: Path):
             screen += part
         elif child.poll() is not None:
             break
-    os.close(ours)
-    assert child.wait(timeout=30) == 0
     text = screen.decode(errors="replace")
+    assert time.monotonic() < deadline, f"still at work after five minutes:\n{text}"  # closing the terminal would end it
+    assert child.wait(timeout=60) == 0, text
+    os.close(ours)
     for shown in ("study", "none seed 0", "━", "loss ", "report:"):
         assert shown in text
