@@ -269,7 +269,9 @@ def test_a_terminal_gets_bars(tmp_path: Path):
         elif child.poll() is not None:
             break
     text = screen.decode(errors="replace")
-    assert time.monotonic() < deadline, f"still at work after five minutes:\n{text}"  # closing the terminal would end it
+    assert time.monotonic() < deadline, (
+        f"still at work after five minutes:\n{text}"
+    )  # closing the terminal would end it
     assert child.wait(timeout=60) == 0, text
     os.close(ours)
     for shown in ("study", "none seed 0", "━", "loss ", "report:"):
