@@ -237,6 +237,8 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         defaults=_defaults(registry),
         stale=plan.stale,
         ceilings=tuple(getattr(task, "ceilings", ())),
+        evaluations=store.evaluation,
+        together=functools.partial(store.study_evaluation, study.name),
     )
 
 

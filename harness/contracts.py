@@ -246,6 +246,22 @@ class Figure:
     compare: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of stored trials after training; it asks for no retraining.
+
+    `signature`: all that decides the numbers; an evaluation with another one is stale and is made again. `rows`: what
+    (a site of attention, a class) -> measure -> value. `definitions`: measure -> a sentence with its unit.
+    """
+
+    name: str
+    signature: Mapping[str, Any]
+    rows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Task(Protocol):
     """What is learnt and how it is judged."""
 

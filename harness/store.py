@@ -1,12 +1,14 @@
 """The only writer and reader of results. Every file appears whole, by atomic rename, or not at all.
 
 runs/trials/<id>/   record.json (last: the word that the trial is done), items.h5, figures.h5, last.pt, best.pt,
-                    events/
-runs/studies/       <study>.json: the study as it was asked for; latency/<study>.json: measured for all its arms
+                    events/, evaluations/<name>.json and .h5: measured after training
+runs/studies/       <study>.json: the study as it was asked for; latency/<study>.json: measured for all its arms;
+                    evaluations/<study>/<name>.json and .h5: of all its trials together
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -18,7 +20,7 @@ from typing import Any, cast
 import filelock
 
 from . import arrays
-from .contracts import Figure, Items
+from .contracts import Evaluation, Figure, Items
 from .errors import StoreError
 from .restore import from_plain
 from .trial import Record, Study, Trial, to_plain
@@ -72,6 +74,13 @@ class Store:
     def figures(self, trial_id: str) -> Sequence[Figure]:
         path = self.directory(trial_id) / "figures.h5"
         return arrays.read_figures(path) if path.exists() else ()
+
+    def write_evaluation(self, trial_id: str, evaluation: Evaluation) -> None:
+        _write_evaluation(self.directory(trial_id) / "evaluations", evaluation)
+
+    def evaluation(self, trial_id: str, name: str) -> Evaluation | None:
+        """What was measured of a trial after training, under this name; None if nothing was."""
+        return _read_evaluation(self.directory(trial_id) / "evaluations", name)
 
     def weights(self, record: Record) -> Mapping[str, Any]:
         """The state that was tested: {"model": state_dict, …}. Raises StoreError if it is not there or damaged."""
@@ -129,6 +138,17 @@ class Store:
         return cast("Mapping[str, Any]", _read_json(path)) if path.exists() else {}
 
 
+    def write_study_evaluation(self, study: str, evaluation: Evaluation) -> None:
+        _write_evaluation(self._together(study), evaluation)
+
+    def study_evaluation(self, study: str, name: str) -> Evaluation | None:
+        """What was measured of all trials of a study together; None if nothing was."""
+        return _read_evaluation(self._together(study), name)
+
+    def _together(self, study: str) -> Path:
+        return self.root / "studies" / "evaluations" / _safe(study)
+
+
 class TrialSink:
     """The store's side of one trial (see contracts.Sink)."""
 
@@ -181,6 +201,26 @@ def replacing(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """The JSON file last: it is the word that the evaluation is whole."""
+    name = _safe(evaluation.name)
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    with replacing(folder / f"{name}.h5") as part:
+        arrays.write_figures(part, evaluation.figures)
+    _write_json(folder / f"{name}.json", to_plain(dataclasses.replace(evaluation, figures=())))
+
+
+def _read_evaluation(folder: Path, name: str) -> Evaluation | None:
+    path = folder / f"{_safe(name)}.json"
+    if not path.exists():
+        return None
+    plain = _read_json(path)
+    if not isinstance(plain, dict):
+        raise StoreError(f"{path} is damaged", hint="move the file away; `harness ablate` then makes it again")
+    found = from_plain(Evaluation, {k: v for k, v in plain.items() if k != "figures"}, str(path))
+    return dataclasses.replace(found, figures=arrays.read_figures(folder / f"{name}.h5"))
 
 
 def _safe(name: str) -> str:

@@ -154,13 +154,19 @@ def _identity(config: Config) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One row of the comparison: a point of the grid, with the trials (seeds and folds) that measure it."""
+    """One row of the comparison: a point of the grid, with the trials (seeds and folds) that measure it.
+
+    A row that controls another names what it does (`control`: matched_conv, identity_gate, …) and the key of that
+    other row (`of`).
+    """
 
     key: str  # unique in the study, and safe as a file name
     label: str
     settings: tuple[tuple[str, Value], ...]  # dotted axis -> value; only what the study varies
     trials: tuple[Trial, ...]
     baseline: bool = False
+    control: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +210,7 @@ class Study:
     axes: tuple[str, ...] = ()
     reach: tuple[tuple[str, float], ...] = ()  # metric -> the score whose first epoch the report looks for
     source: str = ""  # the grid's text, as it was read
+    evaluate: tuple[str, ...] = ()  # what is measured of trained rows: gates, knockout, maps, gallery
 
     def trials(self) -> tuple[Trial, ...]:
         """Every trial once, in the order in which they run: seed by seed, so that early results already compare."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..contracts import Figure, Items, Metric
+from ..contracts import Evaluation, Figure, Items, Metric
 from ..trial import Record, Study, Value
 
 
@@ -30,7 +30,8 @@ class Evidence:
     records: by trial id; a missing id has not been run. metrics: of the task, in the order of display. select: the
     primary metric. items, figures: what a trial stored, by its id. latency, stale: by the cell's key; stale says why
     the row's code or data is not today's. identities: the task's, for claims. defaults: (kind, name) -> the options
-    of that component with their defaults. ceilings: the predictors among the floors that know answers.
+    of that component with their defaults. ceilings: the predictors among the floors that know answers. evaluations:
+    (trial's id, name) -> what was measured of it after training. together: name -> the same of the whole study.
     """
 
     study: Study
@@ -46,3 +47,5 @@ class Evidence:
     resample: Literal["item", "item+seed"] = "item"
     remarks: Callable[[Mapping[str, float]], Sequence[str]] | None = None
     ceilings: tuple[str, ...] = ()
+    evaluations: Callable[[str, str], Evaluation | None] = lambda trial_id, name: None
+    together: Callable[[str], Evaluation | None] = lambda name: None
