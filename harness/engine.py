@@ -288,6 +288,9 @@ def _compiled(model: nn.Module, ledger: Ledger) -> Any:
 
         # Taking gradients term by term keeps the graph, which a compiled one refuses while it gives its buffers away.
         functorch.donated_buffer = False
+    # What earlier trials of this process compiled would make other graphs of this one, of sizes that vary; so would
+    # their order, and the bits of a trial would follow from who came before.
+    torch.compiler.reset()
     return torch.compile(model)
 
 
