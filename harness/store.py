@@ -137,7 +137,6 @@ class Store:
         path = self._latency(study)
         return cast("Mapping[str, Any]", _read_json(path)) if path.exists() else {}
 
-
     def write_study_evaluation(self, study: str, evaluation: Evaluation) -> None:
         _write_evaluation(self._together(study), evaluation)
 
