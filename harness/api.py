@@ -18,6 +18,7 @@ from .executors import Listener, Settings, local
 from .grid import Context, load
 from .latency import measure_latency
 from .planning import Plan
+from .probes import evaluate_study
 from .registry import Registry
 from .restore import from_plain
 from .store import Store, make_folder
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from .comparing import Comparison
+    from .exporting import Exported
     from .predict import Listener as PredictListener
     from .predict import Predictions, Wish
     from .report import Evidence
@@ -148,7 +151,7 @@ def execute(
     listener: Listener | None = None,
     fail_fast: bool = False,
 ) -> StudyResult:
-    """Run what is pending, measure latency, write the report. Raises StoreError if a folder cannot be written."""
+    """Run what is pending, measure it, write the report. Raises StoreError if a folder cannot be written."""
     store.write_study(plan.study)
     make_folder(reports / plan.study.name)
     if plan.pending:
@@ -165,6 +168,7 @@ def execute(
         )
         local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))
     measure_latency(plan.study, store, plugins.registry, machine.devices[0])
+    evaluate_study(plan.study, store, plugins.registry, machine.devices[0], machine.threads, data_root())
     return build_report(plan.study.name, store, reports, plugins.registry)
 
 
@@ -222,7 +226,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
 
     task = planning.task_of(study, registry)
     plan = planning.make(study, store)
-    latency = store.latency(study.name).get("rows", {})
+    measured = store.latency(study.name)
     return Evidence(
         study=study,
         records=plan.done,
@@ -230,7 +234,8 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         select=task.select,
         items=store.items,
         figures=store.figures,
-        latency={key: from_plain(Latency, plain, "latency") for key, plain in latency.items()},
+        latency={key: from_plain(Latency, plain, "latency") for key, plain in measured.get("rows", {}).items()},
+        batched={key: from_plain(Latency, plain, "latency") for key, plain in measured.get("batched", {}).items()},
         identities=task.identities,
         remarks=task.remarks,
         resample=task.resample,
@@ -240,6 +245,24 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         evaluations=store.evaluation,
         together=functools.partial(store.study_evaluation, study.name),
     )
+
+
+def compare(
+    study_a: str,
+    study_b: str,
+    *,
+    runs: Path | str = "runs",
+    runs_b: Path | str | None = None,
+    registry: Registry | None = None,
+) -> Comparison:
+    """Two stored studies row by row; `runs_b` is the store of the second, if it is another.
+
+    Raises StoreError for a study that a store does not know, ConfigError if their tasks share no metric.
+    """
+    from .comparing import compare, side
+
+    plugins, other = registry or load_registry(), runs if runs_b is None else runs_b
+    return compare(side(study_a, Store(Path(runs)), plugins), side(study_b, Store(Path(other)), plugins))
 
 
 def _defaults(registry: Registry) -> Callable[[str, str], Mapping[str, Value]]:
@@ -284,10 +307,13 @@ def predict(
     device: str = "auto",
     listener: PredictListener | None = None,
     registry: Registry | None = None,
+    explain: bool = False,
 ) -> Predictions:
-    """Keyframes of videos (files, or folders of them; or one) by a finished trial; each gets a folder below `out`.
+    """Keyframes of videos, or classes of images (files, or folders of them; or one), by a finished trial.
 
-    A video that cannot be done does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
+    What the trial's model reads decides which. Each video gets a folder below `out`; images get tables, a sheet and a
+    page in `out`, with `wish.top` classes each, and with `explain` a picture each of where the model looked.
+    What cannot be done does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
     """
     from .predict import run
 
@@ -295,4 +321,24 @@ def predict(
     resolved = environment.resolve_device(device)
     model = functools.partial(load_trial, record.id, runs=runs, registry=registry)
     paths = [Path(i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
-    return run(record, lambda: model()[0], paths, Path(out), wish, resolved, listener)
+    return run(record, lambda: model()[0], paths, Path(out), wish, resolved, listener, explain)
+
+
+def export(
+    trial_id: str,
+    wanted: str,
+    out: Path | str | None = None,
+    *,
+    runs: Path | str = "runs",
+    registry: Registry | None = None,
+) -> Exported:
+    """Write a finished trial's model in a format (torch-export, onnx, safetensors), read it back and compare.
+
+    Raises HarnessError, see `exporting.export`; nothing is left behind then.
+    """
+    from . import exporting
+
+    exporting.checked(wanted)
+    record = Store(Path(runs)).find(trial_id)
+    model, _ = load_trial(record.id, runs=runs, registry=registry)
+    return exporting.export(record, model, wanted, None if out is None else Path(out))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from .augment.pipeline import Pipeline
 from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
 from .environment import derive, seed_all
 from .errors import ConfigError
+from .measure import block_macs, example
 from .registry import Registry
 from .trial import Choice, Config, Stage
 
@@ -64,17 +65,79 @@ class Parts:
 
 
 class Factory:
-    """Builds the chosen attention block for one site after the other (contracts.AttentionFactory)."""
+    """Builds the chosen attention block for one site after the other (contracts.AttentionFactory).
 
-    def __init__(self, registry: Registry, choice: Choice, seed: int) -> None:
-        self._registry, self._choice, self._seed = registry, choice, seed
-        target = registry.get("attention", choice.name).load()
-        self.domain: Literal["image", "temporal"] = getattr(target, "domain", "image")
+    A block with an option `of` wraps another one, which is built first, under the seed that it has in its own row.
+    `sizes`: site -> (H, W) of its map, where a block is to be as expensive as the one that it wraps.
+    """
+
+    def __init__(
+        self, registry: Registry, choice: Choice, seed: int, sizes: Mapping[str, tuple[int, int]] | None = None
+    ) -> None:
+        self._registry, self._choice, self._seed, self._sizes = registry, choice, seed, sizes or {}
+        self.domain: Literal["image", "temporal"] = self._domain(choice)
+
+    def _domain(self, choice: Choice) -> Literal["image", "temporal"]:
+        domain = getattr(self._registry.get("attention", choice.name).load(), "domain", "image")
+        inner = choice.as_dict().get("of")
+        if domain == "any" and isinstance(inner, Choice):
+            return self._domain(inner)
+        return "temporal" if domain == "temporal" else "image"
 
     def __call__(self, channels: int, /, *, site: str = "") -> nn.Module:
+        return self._build(self._choice, channels, site)
+
+    def _build(self, choice: Choice, channels: int, site: str) -> nn.Module:
+        options = choice.keywords()
+        inner = choice.as_dict().get("of")
+        if isinstance(inner, Choice):
+            options["of"] = self._build(inner, channels, site)
+        component = self._registry.get("attention", choice.name)
+        for _, error in component.mistakes(options):
+            raise error
+        if isinstance(inner, Choice) and site in self._sizes and choice.as_dict().get("match") == "macs":
+            height, width = self._sizes[site]
+            options["measured"] = (block_macs(options["of"], (channels, height, width)), height * width)
         seed_all(derive(self._seed, "attention", site))
-        options = self._choice.keywords()
-        return cast(nn.Module, self._registry.build("attention", self._choice.name, channels, **options))
+        return cast(nn.Module, component.load()(channels, **options))
+
+
+class _Sizer:
+    """Stands in for attention (contracts.AttentionFactory) and learns the size of every site's map."""
+
+    domain: Literal["image", "temporal"] = "image"
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, tuple[int, int]] = {}
+
+    def __call__(self, channels: int, /, *, site: str = "") -> nn.Module:
+        def note(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            self.sizes[site] = (output.shape[-2], output.shape[-1])
+
+        block = nn.Identity()
+        block.register_forward_hook(note)
+        return block
+
+
+def _sizes_of(config: Config, registry: Registry, io: IO) -> Mapping[str, tuple[int, int]]:
+    """Site -> (H, W), from one forward pass of a model that is thrown away; empty where no block asks for it."""
+    if config.attention.as_dict().get("match") != "macs":
+        return {}
+    sizer = _Sizer()
+    model: Model = registry.build("model", config.model.name, io, **config.model.keywords())
+    model.attach(sizer, config.placement)
+    with torch.no_grad():
+        cast(nn.Module, model).eval()(example(io.inputs, 1, "cpu"))
+    return sizer.sizes
+
+
+def _told(config: Config, registry: Registry, model: nn.Module) -> Sequence[str]:
+    """What a kind of block has to say about all blocks of one model (its attribute `told`)."""
+    target = registry.get("attention", config.attention.name).load()
+    kind: Any = target if isinstance(target, type) else None
+    blocks = [m for name, m in model.named_modules() if name.endswith(".attention") and kind and isinstance(m, kind)]
+    said = getattr(target, "told", None)
+    return tuple(said(blocks)) if blocks and said is not None else ()
 
 
 def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
@@ -101,18 +164,20 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     if not losses:
         raise ConfigError("a trial needs at least one loss")
     speakers = (model, *(term.loss for term in losses))
-    notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())))
+    told = _told(config, registry, model)
+    notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())), *told)
     marks = tuple(dict.fromkeys(mark for s in speakers for mark in getattr(s, "marks", ())))
     return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks)
 
 
 def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...]]:
     """The model with its attention attached, and the sites."""
+    sizes = _sizes_of(config, registry, io)
     seed_all(derive(config.seed, "model"))
     model: Model = registry.build("model", config.model.name, io, **config.model.keywords())
     sites: Sequence[str] = ()
     if config.attention.name != "none":
-        sites = model.attach(Factory(registry, config.attention, config.seed), config.placement)
+        sites = model.attach(Factory(registry, config.attention, config.seed, sizes), config.placement)
         if not sites:
             raise ConfigError(
                 f"placement '{config.placement}' of model '{config.model.label()}' has no place for attention",

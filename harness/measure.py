@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ LATENCY = (
     "median and quartiles of one forward pass in fp32, eager, evaluation mode, zeros as input, all CPU cores; "
     "all arms measured in turn"
 )
+
+LEAST_ROUNDS = 5
+"""Fewer give no quartiles worth the name."""
 
 
 def parameters(model: nn.Module) -> dict[str, float]:
@@ -61,24 +65,69 @@ def macs(model: nn.Module, io: IO, device: str) -> float:
     return float(counter.get_total_flops()) / 2
 
 
+def block_macs(block: nn.Module, shape: Sequence[int]) -> float:
+    """Multiply-accumulates of a block of attention for one item of this shape, counted as `macs` does."""
+    training = block.training
+    block.eval()
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        block(torch.zeros(1, *shape))
+    block.train(training)
+    return float(counter.get_total_flops()) / 2
+
+
 def latency(
-    models: Mapping[str, tuple[nn.Module, IO]], device: str, batch: int = 1, rounds: int = 40, warmup: int = 5
+    models: Mapping[str, tuple[nn.Module, IO]],
+    device: str,
+    batch: int | Mapping[str, int] = 1,
+    rounds: int = 40,
+    warmup: int = 5,
+    budget: float = math.inf,
 ) -> dict[str, dict[str, Any]]:
-    """Milliseconds of one forward pass of every model, in turn within each round, so that drift cancels."""
-    runs = {key: _pass(model, io, device, batch) for key, (model, io) in models.items()}
-    times: dict[str, list[float]] = {key: [] for key in runs}
+    """Milliseconds of one forward pass of every model, in turn within each round, so that drift cancels.
+
+    `batch`: items, or the same for every model of its own. Rounds are fewer, but never below `LEAST_ROUNDS`, where
+    they would take more than `budget` seconds a model by the last warm-up round. On CUDA also `memory`, in bytes.
+    """
+    batches = dict.fromkeys(models, batch) if isinstance(batch, int) else batch
+    inputs: dict[str, dict[str, Tensor]] = {}  # rows that read the same hold it once
+    runs, memory = {}, {}
     with torch.inference_mode():
-        for round_ in range(warmup + rounds):
+        for key, (model, io) in models.items():
+            form = repr((sorted(io.inputs.items()), batches[key]))
+            inputs.setdefault(form, example(io.inputs, batches[key], device))
+            runs[key] = _pass(model, inputs[form], device)
+        for _ in range(warmup):
+            total = sum(run() for run in runs.values())
+            if total > budget * len(runs) / LEAST_ROUNDS:
+                break  # a pass of seconds is warm enough after one
+        if warmup and math.isfinite(budget):
+            rounds = max(LEAST_ROUNDS, min(rounds, int(budget * len(runs) / max(total, 1e-9))))
+        times: dict[str, list[float]] = {key: [] for key in runs}
+        for _ in range(rounds):
             for key, run in runs.items():
-                elapsed = run()
-                if round_ >= warmup:
-                    times[key].append(1000 * elapsed)
-    return {key: _summary(values, batch, device) for key, values in times.items()}
+                times[key].append(1000 * run())
+        if device.startswith("cuda"):
+            for key, (model, io) in models.items():
+                form = repr((sorted(io.inputs.items()), batches[key]))
+                memory[key] = _memory(runs[key], model, inputs[form], device)
+    return {key: {**_summary(t, batches[key], device), "memory": memory.get(key)} for key, t in times.items()}
 
 
-def _pass(model: nn.Module, io: IO, device: str, batch: int) -> Callable[[], float]:
+def _memory(run: Callable[[], float], model: nn.Module, inputs: Mapping[str, Tensor], device: str) -> float:
+    """Bytes that one pass of this model holds at most: its weights, its input, and what lies between.
+
+    What else is on the device (other rows of the study) is there before the pass, and taken off.
+    """
+    own = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers(), *inputs.values()))
+    before = torch.cuda.memory_allocated(device)
+    peak = PeakMemory(device)
+    peak.start()
+    run()
+    return (peak.read() or 0.0) - before + own
+
+
+def _pass(model: nn.Module, inputs: Mapping[str, Tensor], device: str) -> Callable[[], float]:
     model = model.to(device).eval()
-    inputs = example(io.inputs, batch, device)
 
     def run() -> float:
         start = time.perf_counter()

@@ -24,7 +24,7 @@ KINDS: Mapping[str, int] = {
 }
 """Every kind, and how many leading positional arguments the program itself supplies to a target of that kind."""
 
-_SUPPLIED = {"attention": {"site"}}
+_SUPPLIED = {"attention": {"site", "measured"}}
 _EMPTY = inspect.Parameter.empty
 
 

@@ -217,9 +217,12 @@ def _read_evaluation(folder: Path, name: str) -> Evaluation | None:
         return None
     plain = _read_json(path)
     if not isinstance(plain, dict):
-        raise StoreError(f"{path} is damaged", hint="move the file away; `harness ablate` then makes it again")
+        raise StoreError(f"{path} is damaged", hint="`harness ablate` makes it again; nothing is trained for it")
     found = from_plain(Evaluation, {k: v for k, v in plain.items() if k != "figures"}, str(path))
-    return dataclasses.replace(found, figures=arrays.read_figures(folder / f"{name}.h5"))
+    try:
+        return dataclasses.replace(found, figures=arrays.read_figures(folder / f"{name}.h5"))
+    except StoreError as error:
+        raise StoreError(error.message, hint="`harness ablate` makes it again; nothing is trained for it") from error
 
 
 def _safe(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`harness predict`: keyframes of a person's own videos, by a trained trial."""
+"""`harness predict`: keyframes of a person's own videos, or classes of images, by a trained trial."""
 
 from __future__ import annotations
 
@@ -15,35 +15,53 @@ from . import EXIT_FAILED, EXIT_USER, show
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ..predict import Failure, Listener, Predicted, Step
+    from ..predict import Failure, Listener, Predicted, Predictions, Step
 
 QUIET = 20.0
 """Seconds between lines about one video, where there is no terminal to draw a bar in."""
+_ROWS = 20
 
 
 @click.command(
     "predict",
-    short_help="Find the keyframes of videos with a trained trial.",
+    short_help="Find the keyframes of videos, or the classes of images, with a trained trial.",
     epilog="Example: harness predict 3f2a holiday.mp4 --out visualizations --distinct",
 )
 @click.argument("trial")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Gets one folder a video.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Gets one folder a video, or all that is said of images.",
+)
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="How many keyframes, in place of --share.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Videos: how many keyframes, in place of --share. Images: how many classes are listed for each (5).",
+)
 @click.option(
     "--share",
     type=click.FloatRange(0, 1, min_open=True),
     metavar="PART",
     default=0.15,
     show_default=True,
-    help="The part of the sampled frames that become keyframes, rounded up.",
+    help="Videos: the part of the sampled frames that become keyframes, rounded up.",
 )
 @click.option(
     "--distinct",
     is_flag=True,
-    help="Leave near-duplicates out: from the highest score down, frames within 2 seconds of one already taken, or "
-    "whose colours and layout are too like it (cosine above 0.95). Fewer keyframes than asked for may be left.",
+    help="Videos: leave near-duplicates out: from the highest score down, frames within 2 seconds of one already "
+    "taken, or whose colours and layout are too like it (cosine above 0.95). Fewer keyframes than asked for "
+    "may be left.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Images: a picture each of where the model looked: Grad-CAM of the predicted class, and the gains of the last "
+    "three attention blocks by place and by channel.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.pass_context
@@ -56,22 +74,31 @@ def command(
     top: int | None,
     share: float,
     distinct: bool,
+    explain: bool,
     device: str,
 ) -> int:
-    """Score the frames of every INPUT (a video, or a folder of videos) with the model of TRIAL, and show the best.
+    """Show the best frames of every INPUT (a video, or a folder of videos), or the class of every image among them.
 
-    TRIAL is an id of the store, which may be shortened; its model must score frames of videos (task keyframes, trained
-    on frames). Each video gets a folder: importance_curve.jpg, keyframes_grid.jpg, a JPEG of full size for every
-    keyframe, scores.csv, and index.html, which shows all of it. Files of an earlier run are replaced there, and nothing
-    else is touched. Videos of one name get numbered folders.
+    TRIAL is an id of the store, which may be shortened. What its model reads decides: a model that scores frames of
+    videos (task keyframes, trained on frames) gets videos, one that classifies images (task classification) gets
+    images, also those of folders in folders.
 
-    A video that cannot be decoded is named, and the others are done. One whose end is missing is scored as far as it
-    goes, with a warning. Memory is bounded, whatever the length.
+    Each video gets a folder: importance_curve.jpg, keyframes_grid.jpg, a JPEG of full size for every keyframe,
+    scores.csv, and index.html, which shows all of it. Videos of one name get numbered folders. A video whose end is
+    missing is scored as far as it goes, with a warning.
+
+    Images get one folder: predictions.csv, predictions.json with all probabilities, predictions.jpg, index.html, and
+    with --explain an explain_NAME.jpg each. An image is resized so that it covers the size that the model reads, and
+    its middle is cut out.
+
+    What cannot be decoded is named, and the others are done. Files of an earlier run are replaced, and nothing else is
+    touched. Memory is bounded, whatever the length or number.
     """
     from .. import api, discovery
     from ..predict import Wish
 
-    if top is not None and context.get_parameter_source("share") is click.core.ParameterSource.COMMANDLINE:
+    shared = context.get_parameter_source("share") is click.core.ParameterSource.COMMANDLINE
+    if top is not None and shared:
         raise click.UsageError("--top and --share both say how many keyframes there are\n hint: leave one of them out")
     registry = discovery.load(context.obj["third_party"]).registry
     with _view() as listener:
@@ -80,17 +107,37 @@ def command(
             inputs,
             out,
             runs=runs,
-            wish=Wish(top, share, distinct),
+            wish=Wish(top, share if shared else None, distinct),
             device=device,
             listener=listener,
             registry=registry,
+            explain=explain,
         )
+    if done.images:
+        _table(done)
     if not done.failures:
         return 0
-    if not done.videos:
+    good = len(done.videos) + len(done.images)
+    if not good:
         return EXIT_USER
-    click.echo(f"{len(done.failures)} of {len(done.failures) + len(done.videos)} inputs failed", err=True)
+    click.echo(f"{len(done.failures)} of {len(done.failures) + good} inputs failed", err=True)
     return EXIT_FAILED
+
+
+def _table(done: Predictions) -> None:
+    """The first images with their classes, and where all of them are."""
+    from ..report.escaping import one_line
+    from .tables import plain_table
+
+    rows = [
+        (_name(one.path), one_line(one.label), f"{100 * one.probability:.1f} %", ", ".join(one.notes))
+        for one in done.images[:_ROWS]
+    ]
+    plain_table(("image", "class", "probability", "notes"), rows)
+    if len(done.images) > _ROWS:
+        click.echo(f"and {len(done.images) - _ROWS:,} more, in predictions.csv")
+    if done.page is not None:
+        click.echo(_name(done.page))
 
 
 @contextmanager
@@ -113,7 +160,7 @@ class Lines:
     """A line for every video that is done, and one now and then for a long one."""
 
     def __init__(self) -> None:
-        self._begun = self._told = 0.0
+        self._begun = self._told = time.monotonic()
 
     def started(self, path: Path, number: int, total: int) -> None:
         self._begun = self._told = time.monotonic()
@@ -162,7 +209,8 @@ class Bars(Lines):
     def progress(self, path: Path, step: Step, done: int, total: int) -> None:
         if step != self._step or self._task is None:
             self._clear()
-            self._task = self._progress.add_task(f"{self._label}: {_STEPS[step]}", total=total)
+            label = f"{self._label}: " if self._label else ""
+            self._task = self._progress.add_task(f"{label}{_STEPS[step]}", total=total)
             self._step = step
         self._progress.update(self._task, completed=done)
 
@@ -183,7 +231,7 @@ class Bars(Lines):
         self._progress.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-_STEPS = {"frames": "frames scored", "pictures": "pictures written"}
+_STEPS = {"frames": "frames scored", "pictures": "pictures written", "images": "images classified"}
 
 
 def _name(path: Path) -> str:

@@ -20,6 +20,8 @@ from . import recipe, tree
 from .nodes import Mistakes, Node
 
 PLACEMENTS = ("residual", "block", "stage")
+WRAPPED = "of"
+"""The option of a block of attention that names another block, which it wraps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class Parts:
         good, values = True, dict[str, Value]()
         for key, child in written.items():
             if key in known or not self.unused_option(child, list(known)):
-                fine, values[key] = self._value(child)
+                wraps = kind == "attention" and key == WRAPPED and key in known
+                fine, values[key] = self._wrapped(name, child) if wraps else self._value(child)
                 good &= fine
         for key, wrong in component.mistakes(values) if good else ():
             place = written.get(key, node)
@@ -140,6 +143,14 @@ class Parts:
         return Choice.of(
             name, **{k: v for k, v in values.items() if known[k].required or not same(v, known[k].default)}
         )
+
+    def _wrapped(self, name: str, node: Node) -> tuple[bool, Value]:
+        """The block that another one wraps, checked like any other."""
+        choice = self.component("attention", node)
+        if choice is not None and choice.name == tree.NONE:
+            self.mistakes.add(node, f"attention '{name}' wraps a block, and '{tree.NONE}' is none", "name a block")
+            choice = None
+        return choice is not None, choice
 
     def _file(self, what: str, node: Node) -> bool:
         """The content of a file that an option names is part of the id: another file is another training."""

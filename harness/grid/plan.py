@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 
 from ..registry import Registry, suggest
-from ..trial import Study
+from ..trial import Cell, Study
 from . import tree
+from .capacity import read_controls
 from .claims import read_claims
 from .components import Context, Parts
 from .designs import points, read_axes
+from .evaluating import read_evaluate
 from .nodes import Mistakes, Node, plain
 from .overrides import override
 from .reading import from_python, read_file
@@ -59,9 +61,11 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
     rows.fill(asked)
     rows.choose_baseline(baseline)
     rows.add_control()
+    rows.add_controls(read_controls(root.entries.get("controls"), parts, mistakes))
     claims = read_claims(root.entries.get("claims"), mistakes)
     reach = _reach(root.entries.get("reach"), mistakes)
     cells = rows.cells(header.seeds)
+    evaluate = read_evaluate(root.entries.get("evaluate"), _task(cells), mistakes)
     mistakes.check()
     return Study(
         header.name,
@@ -73,7 +77,12 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
         tuple(a.key for a in axes),
         reach,
         source,
+        evaluate,
     )
+
+
+def _task(cells: Sequence[Cell]) -> str:
+    return cells[0].trials[0].config.task.name if cells else ""
 
 
 def _read(grid: Path | Mapping[str, Any], mistakes: Mistakes) -> tuple[Node | None, str]:

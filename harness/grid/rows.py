@@ -6,8 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..trial import Cell, Config, Provenance, Skipped, Trial, Value, digest, to_plain
+from ..trial import Cell, Choice, Config, Provenance, Skipped, Trial, Value, digest, to_plain
 from . import tree
+from .capacity import Control, controlled, why_not, wraps
+from .capacity import settings_of as controlled_settings
 from .components import Part, Parts
 from .controls import control_of, settings_of
 from .designs import Axis, Point, distinct, label
@@ -29,6 +31,8 @@ class Row:
     twins: list[Row] = field(default_factory=list)  # other settings that are the same training
     base: bool = False
     label: str = ""
+    control: str = ""
+    of: Row | None = None
 
 
 class Rows:
@@ -42,6 +46,7 @@ class Rows:
         self._excludes: list[tuple[Node, Conditions]] = []
         self._keys = tuple(a.key for a in axes)
         self._varying: tuple[str, ...] = ()
+        self._refused: list[Skipped] = []
 
     # ------------------------------------------------------------------------------------------------ filling
 
@@ -152,6 +157,27 @@ class Rows:
             row = Row(found, settings_of(base.settings, found), label=f"{found['model'].value.name} (control)")
             self._rows[tuple(p.digest for p in found.values())] = row
 
+    def add_controls(self, controls: Sequence[Control]) -> None:
+        """Behind every row with attention one row a control, unless the grid has it already."""
+        if not controls or len(self._mistakes):
+            return
+        before, self._rows = self._rows, {}
+        for key, row in before.items():
+            self._rows.setdefault(key, row)
+            block: Choice = row.parts["attention"].value
+            if block.name == tree.NONE or wraps(block):
+                continue
+            for control in controls:
+                reason = why_not(control, row.parts, self._parts.registry)
+                if reason:
+                    self._refused.append(Skipped(control.label(row.label), reason))
+                    continue
+                found = controlled(control, row.parts)
+                new = Row(found, controlled_settings(row.settings, found), label=control.label(row.label))
+                own = tuple(p.digest for p in found.values())
+                made = self._rows.setdefault(own, before.get(own, new))
+                made.control, made.of = control.name, row
+
     # ------------------------------------------------------------------------------------------------ results
 
     def _name(self) -> None:
@@ -183,8 +209,17 @@ class Rows:
         folds = [self._folds(r) for r in rows]
         if len(self._mistakes):
             return ()
+        named = {id(row): key for key, row in zip(keys, rows, strict=True)}
         return tuple(
-            Cell(key, row.label, tuple(row.settings.items()), self._trials(row, seeds, fold), row.base)
+            Cell(
+                key,
+                row.label,
+                tuple(row.settings.items()),
+                self._trials(row, seeds, fold),
+                row.base,
+                row.control,
+                "" if row.of is None else named[id(row.of)],
+            )
             for key, row, fold in zip(keys, rows, folds, strict=True)
         )
 
@@ -222,7 +257,7 @@ class Rows:
         for parts, row in self._excluded:
             if parts not in self._rows:
                 found[Skipped(self._label(row), "excluded by the grid")] = None
-        return tuple(found)
+        return (*found, *self._refused)
 
 
 def _owner(key: str, parts: dict[str, Part]) -> str:

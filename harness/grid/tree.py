@@ -13,7 +13,8 @@ from .nodes import BOOLEANS, Mistakes, Node, plain
 
 COMPONENTS = ("task", "dataset", "model", "attention")
 CONFIG = (*COMPONENTS, "placement", "loss", "augment", "train")
-STUDY = ("study", "title", "seeds", "folds", "baseline", "design", "axes", "exclude", "claims", "reach")
+_STUDY = ("study", "title", "seeds", "folds", "baseline", "design", "axes", "exclude", "claims", "reach")
+STUDY = (*_STUDY, "controls", "evaluate")
 NONE = "none"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 PLACEMENT = "residual"

@@ -48,30 +48,30 @@ def grid_jpeg(pictures: Sequence[Image], keyframes: Sequence[Keyframe], title: s
     size = (inner + 2 * _MARGIN, _MARGIN + head + down * (high + label + _GAP) - _GAP + _MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), _cut(title, _font(_TITLE), inner), fill=INK, font=_font(_TITLE))
-    draw.text((_MARGIN, _MARGIN + _TITLE + 10), _cut(note, _font(_NOTE), inner), fill=MUTED, font=_font(_NOTE))
+    draw.text((_MARGIN, _MARGIN), cut(title, font(_TITLE), inner), fill=INK, font=font(_TITLE))
+    draw.text((_MARGIN, _MARGIN + _TITLE + 10), cut(note, font(_NOTE), inner), fill=MUTED, font=font(_NOTE))
     for k, (picture, keyframe) in enumerate(zip(shrunk, keyframes, strict=True)):
         left = _MARGIN + k % across * (cell + _GAP)
         top = _MARGIN + head + k // across * (high + label + _GAP)
         sheet.paste(picture, (left, top + high - picture.height))
         below = top + high + 5
-        draw.text((left, below), clock(keyframe.seconds), fill=INK, font=_font(_LABEL))
+        draw.text((left, below), clock(keyframe.seconds), fill=INK, font=font(_LABEL))
         colour = COLOURS[1] if keyframe.rank == 1 else MUTED
-        draw.text((left + cell, below), f"{keyframe.score:.3f}", fill=colour, font=_font(_LABEL), anchor="ra")
+        draw.text((left + cell, below), f"{keyframe.score:.3f}", fill=colour, font=font(_LABEL), anchor="ra")
     return jpeg(sheet, 88)
 
 
-def _cut(text: str, font: Any, width: float) -> str:
+def cut(text: str, face: Any, width: float) -> str:
     """What fits into the width, with an ellipsis where something is missing."""
-    if font.getlength(text) <= width:
+    if face.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
+    while text and face.getlength(f"{text}…") > width:
         text = text[:-1]
     return f"{text.rstrip()}…"
 
 
 @cache
-def _font(size: int) -> Any:
+def font(size: int) -> Any:
     """The one font that is there on every machine: matplotlib brings it."""
     import matplotlib as mpl
     from PIL import ImageFont

@@ -88,7 +88,7 @@ class Drawing:
 
 def render(page: Page) -> str:
     """Everything that comes from outside passes through the template's escaping."""
-    text = _environment().get_template("page.html.j2").render(page=page, drawing=drawing(page.curve), high=HIGH)
+    text = templates().get_template("page.html.j2").render(page=page, drawing=drawing(page.curve), high=HIGH)
     return text + "\n"
 
 
@@ -123,7 +123,8 @@ def drawing(curve: Curve) -> Drawing:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The templates of all pages."""
     # Pages look like reports, so they share their style sheet.
     folders = [Path(__file__).parent / "templates", Path(__file__).parents[1] / "report" / "templates"]
     environment = Environment(

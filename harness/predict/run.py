@@ -1,4 +1,4 @@
-"""One trial's model on one video after the other: sample, score, choose, draw."""
+"""One trial's model on one video after the other: sample, score, choose, draw; images go another way."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data import sample
-from ..errors import DataError, HarnessError
+from ..errors import ConfigError, DataError, HarnessError
 from ..store import make_folder
 from ..trial import Record
 from .folder import Writer
+from .images import run_images
 from .listening import Failure, Listener, Predicted, Predictions, Silence
-from .reading import reading_of
+from .reading import image_reading_of, reading_of
 from .scoring import Frames, Scorer
 from .selection import Wish, chosen
 from .videos import find, folders
@@ -29,15 +30,25 @@ def run(
     wish: Wish | None = None,
     device: str = "cpu",
     listener: Listener | None = None,
+    explain: bool = False,
 ) -> Predictions:
-    """Score every video, and write a folder below `out` for each.
+    """Score every video, and write a folder below `out` for each; or classify images, see `images.run_images`.
 
     `load` gives the model of the record's trial, and is called once there is a video. A video that cannot be done, for
     whatever reason, is among the failures, and the others are done. A file whose end is missing is scored up to there,
     with a warning.
-    Raises ConfigError for a trial whose model cannot look at videos, StoreError where `out` cannot be written.
+    Raises ConfigError for a trial whose model cannot look at videos, or for `explain` with one whose model does;
+    StoreError where `out` cannot be written.
     """
+    images = image_reading_of(record)
+    if images is not None:
+        return run_images(record, images, load, inputs, out, wish, device, listener, explain)
     reading, told = reading_of(record), listener or Silence()
+    if explain:
+        raise ConfigError(
+            f"--explain shows where a classifier of images looked, and trial '{record.id}' scores videos",
+            hint="leave it out, or name a trial of task classification",
+        )
     paths, failures = find(inputs)
     for failure in failures:
         told.failed(failure)

@@ -20,25 +20,29 @@ Of neighbouring samples of one shot the median is 0.95 to 1.00 in real films, of
 0.3 to 0.95. The features of the model's own backbone have no such fixed scale: those of an untrained ResNet-18 are
 above 0.9 for any two frames.
 """
+SHARE = 0.15
+"""Of the sampled frames, the part that become keyframes where nothing else is asked for."""
 APART = 2.0
 """Seconds that two keyframes lie apart when near-duplicates are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How many keyframes: `top`, or else a `share` of the sampled frames; `distinct` leaves near-duplicates out.
+    """How many keyframes: `top`, or else a `share` (SHARE) of the sampled frames; `distinct`: no near-duplicates.
+
+    Of images: `top` classes are listed for each, and the others are not meant.
 
     Raises ConfigError for a number below 1 or a share outside (0, 1].
     """
 
     top: int | None = None
-    share: float = 0.15
+    share: float | None = None
     distinct: bool = False
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
             raise ConfigError(f"top is {self.top}, but there is at least one keyframe", hint="leave it out for 15 %")
-        if not 0 < self.share <= 1:
+        if self.share is not None and not 0 < self.share <= 1:
             raise ConfigError(f"share is {self.share:g}, but it is a part of the frames", hint="for instance 0.15")
 
     def count(self, frames: int) -> int:
@@ -46,11 +50,11 @@ class Wish:
         if self.top is not None:
             return min(self.top, frames)
         # 0.15 times some multiples of 20 is a little more than the whole number that it should be.
-        return max(1, math.ceil(self.share * frames - 1e-9))
+        return max(1, math.ceil((self.share or SHARE) * frames - 1e-9))
 
     def rule(self) -> str:
         """A sentence for the page."""
-        many = f"the {self.top}" if self.top is not None else f"{100 * self.share:g} % of the"
+        many = f"the {self.top}" if self.top is not None else f"{100 * (self.share or SHARE):g} % of the"
         text = f"{many} sampled frames, those with the highest scores; of equal scores the earlier one"
         return f"{text}. {DISTINCT}" if self.distinct else text
 

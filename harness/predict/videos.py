@@ -9,6 +9,7 @@ from pathlib import Path
 from ..data import VIDEO_SUFFIXES
 from ..errors import DataError
 from .listening import Failure
+from .pictures import IMAGE_SUFFIXES
 
 
 def find(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
@@ -31,12 +32,15 @@ def find(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
 
 def _expanded(given: Path) -> list[Path]:
     if given.is_file():
+        _refuse_image(given)
         return [given]
     if given.is_dir():
         # Hidden files with a video's ending are what some systems keep beside it.
         inside = [p for p in given.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
         videos = sorted(p for p in inside if p.is_file())
         if not videos:
+            for path in given.iterdir():
+                _refuse_image(path, f"folder '{given}' has images in it")
             raise DataError(
                 f"folder '{given}' has no video in it",
                 hint=f"videos end with {', '.join(VIDEO_SUFFIXES)}; folders in it are not searched, so name them",
@@ -45,6 +49,16 @@ def _expanded(given: Path) -> list[Path]:
     if given.exists():
         raise DataError(f"'{given}' is neither a file nor a folder", hint="give video files, or folders of them")
     raise DataError(f"'{given}' is not there", hint="give video files, or folders of them")
+
+
+def _refuse_image(path: Path, what: str = "") -> None:
+    """A decoder of videos takes a picture for a video of one frame."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES and suffix not in VIDEO_SUFFIXES and path.is_file():
+        what = what or f"'{path}' is an image"
+        raise DataError(
+            f"{what}, and this trial scores videos", hint="give videos, or name a trial of task classification"
+        )
 
 
 def folders(paths: Sequence[Path]) -> list[str]:

@@ -64,6 +64,7 @@ class Arm:
     attention_parameters: float | None = None
     macs: float | None = None
     latency: Latency | None = None
+    batched: Latency | None = None
 
     @property
     def ok(self) -> tuple[Record, ...]:
@@ -242,6 +243,7 @@ def _arm(evidence: Evidence, cell: Cell, records: Mapping[str, Record]) -> Arm:
         attention_parameters=counted(cell, records, "attention_parameters"),
         macs=counted(cell, records, "macs"),
         latency=evidence.latency.get(cell.key),
+        batched=evidence.batched.get(cell.key),
     )
 
 

@@ -13,20 +13,26 @@ from . import html, latex, markdown
 from .analysis import Analysis, analyse
 from .audited import audits
 from .claimed import claims
+from .classes import classes
 from .comparison import comparison, main_table
+from .costs import costs
+from .controlled import controlled
 from .curves import curves
 from .document import Document
 from .escaping import one_line
 from .evidence import Evidence
 from .frames import comparison_frame, records_csv, table_csv
+from .gallery_section import only_one
 from .joined import stored_figures
 from .ledger import ledger
+from .looks import looks
 from .parts import parts
 from .plots import differences, scatter
 from .provenance import gaps, raw, recipe, versions
 from .reach import reached
 from .style import styled
 from .summary import headline, summary
+from .usage import usage
 
 
 def build(evidence: Evidence, out: Path) -> Path:
@@ -70,16 +76,23 @@ def compose(analysis: Analysis) -> Document:
     """All sections in the order of reading."""
     study = analysis.evidence.study
     with styled():
+        by_class = classes(analysis)
         sections = (
             comparison(analysis),
             differences(analysis),
             audits(analysis),
             claims(analysis),
+            controlled(analysis),
+            by_class,
+            usage(analysis),
+            looks(analysis),
+            only_one(analysis),
             curves(analysis),
             ledger(analysis),
             reached(analysis),
             scatter(analysis),
-            *stored_figures(analysis),
+            *stored_figures(analysis, () if by_class is None else ("per_class",)),
+            costs(analysis),
             parts(analysis),
             gaps(analysis),
             recipe(analysis),

@@ -12,7 +12,10 @@ from ..trial import Record, Study, Value
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of one forward pass: median and quartiles over `rounds` passes of `batch` items."""
+    """Milliseconds of one forward pass: median and quartiles over `rounds` passes of `batch` items.
+
+    memory: bytes that such a pass needs at most; None where that cannot be told for one model alone.
+    """
 
     median_ms: float
     low_ms: float
@@ -21,6 +24,12 @@ class Latency:
     batch: int
     device: str
     definition: str
+    memory: float | None = None
+
+    @property
+    def throughput(self) -> float:
+        """Items a second."""
+        return 1000 * self.batch / self.median_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,8 @@ class Evidence:
     """All that a report may look at. It opens no dataset, builds no model and reads no clock.
 
     records: by trial id; a missing id has not been run. metrics: of the task, in the order of display. select: the
-    primary metric. items, figures: what a trial stored, by its id. latency, stale: by the cell's key; stale says why
+    primary metric. items, figures: what a trial stored, by its id. latency, stale: by the cell's key (batched: the
+    same at the training batch); stale says why
     the row's code or data is not today's. identities: the task's, for claims. defaults: (kind, name) -> the options
     of that component with their defaults. ceilings: the predictors among the floors that know answers. evaluations:
     (trial's id, name) -> what was measured of it after training. together: name -> the same of the whole study.
@@ -49,3 +59,4 @@ class Evidence:
     ceilings: tuple[str, ...] = ()
     evaluations: Callable[[str, str], Evaluation | None] = lambda trial_id, name: None
     together: Callable[[str], Evaluation | None] = lambda name: None
+    batched: Mapping[str, Latency] = field(default_factory=dict)

@@ -37,7 +37,7 @@ def _comparison_row(analysis: Analysis, arm: Arm) -> dict[str, object]:
         numbers |= {"difference": d.mean, "difference_low": d.low, "difference_high": d.high} if d else {}
         keys = ("mean", "sd", "low", "high", "difference", "difference_low", "difference_high")
         row |= {f"{metric.name}_{key}": nan if numbers.get(key) is None else numbers[key] for key in keys}
-    latency = arm.latency
+    latency, batched = arm.latency, arm.batched
     seconds = arm.intervals["seconds"]
     costs = {
         "parameters": arm.parameters,
@@ -47,6 +47,12 @@ def _comparison_row(analysis: Analysis, arm: Arm) -> dict[str, object]:
         "latency_ms": latency.median_ms if latency else None,
         "latency_low_ms": latency.low_ms if latency else None,
         "latency_high_ms": latency.high_ms if latency else None,
+        "batch": batched.batch if batched else None,
+        "batch_latency_ms": batched.median_ms if batched else None,
+        "batch_latency_low_ms": batched.low_ms if batched else None,
+        "batch_latency_high_ms": batched.high_ms if batched else None,
+        "throughput": batched.throughput if batched else None,
+        "inference_memory_bytes": batched.memory if batched else None,
         "seconds_mean": seconds.mean,
         "seconds_sd": seconds.sd,
         "peak_memory_bytes": arm.peak_memory,

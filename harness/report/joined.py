@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,26 +36,29 @@ class Stored:
         return [(arm, *found[0]) for arm, found in self.arms]
 
 
-def stored_figures(analysis: Analysis) -> tuple[Section, ...]:
-    """One section a key, in the order in which trials stored them."""
+def stored_figures(analysis: Analysis, told: tuple[str, ...] = ()) -> tuple[Section, ...]:
+    """One section a key, in the order in which trials stored them; `told`: keys that other sections tell."""
     arms, omitted = analysis.shown(ARMS)
     sections = []
-    for stored in _collect(analysis, arms):
+    for stored in collect(arms, analysis.evidence.figures):
+        if stored.first.key in told:
+            continue
         blocks: list[Block] = []
         if omitted:
             few = f"the {len(arms)} rows that differ most from the baseline, and it"
             blocks.append(Text(f"Shown are {few}; {plural(omitted, 'row')} left out.", "muted"))
-        blocks.extend(_blocks(analysis, stored))
+        blocks.extend(drawn(analysis, stored))
         title = one_line(stored.first.title) or one_line(stored.first.key)
         sections.append(Section(f"figure-{slug(stored.first.key)}", title, tuple(blocks)))
     return tuple(sections)
 
 
-def _collect(analysis: Analysis, arms: Sequence[Arm]) -> list[Stored]:
+def collect(arms: Sequence[Arm], figures: Callable[[str], Sequence[Figure]]) -> list[Stored]:
+    """`figures`: those of a trial, by its id. In the order in which the first row stores them."""
     found: dict[str, dict[str, list[tuple[int, Figure]]]] = {}
     for arm in arms:
         for record in arm.ok:
-            for figure in analysis.evidence.figures(record.id):
+            for figure in figures(record.id):
                 found.setdefault(figure.key, {}).setdefault(arm.cell.key, []).append((record.trial.config.seed, figure))
     collected = []
     for by_arm in found.values():
@@ -64,7 +67,8 @@ def _collect(analysis: Analysis, arms: Sequence[Arm]) -> list[Stored]:
     return collected
 
 
-def _blocks(analysis: Analysis, stored: Stored) -> list[Block]:
+def drawn(analysis: Analysis, stored: Stored) -> list[Block]:
+    """The pictures or tables of one key; what cannot be drawn is a sentence."""
     first = stored.first
     if first.kind not in _DRAWN:
         return [Text(f"Not shown: figures of kind '{one_line(first.kind)}' are not part of this report.", "muted")]
@@ -87,10 +91,10 @@ def _blocks(analysis: Analysis, stored: Stored) -> list[Block]:
 
 def _rows(first: Figure, figures: Sequence[Figure]) -> tuple[str, ...]:
     """The rows of the first figure, and of a table those of all others too: every fold has other items."""
-    head = _names(first.data)
+    head = names_of(first.data)
     if head is None:
         return ()
-    found = [names[0] for f in figures if (names := _names(f.data)) is not None]
+    found = [names[0] for f in figures if (names := names_of(f.data)) is not None]
     if first.kind != "table" or all(rows == head[0] for rows in found):
         return head[0]
     return tuple(dict.fromkeys(row for rows in found for row in rows))
@@ -102,9 +106,9 @@ def _matrix(first: Figure, figures: Sequence[Figure], rows: tuple[str, ...], see
     A figure of another title shows something else (another fold's video), and is left out. Rows that stand for several
     items (`weights`) are means over those, and their number in one seed is a column of its own.
     """
-    head = _names(first.data)
+    head = names_of(first.data)
     same = [f for f in figures if f.title == first.title]
-    found = [_names(f.data) for f in same]
+    found = [names_of(f.data) for f in same]
     if head is None or not same or any(names is None or names[1] != head[1] for names in found):
         return None
     total, weight = np.zeros((len(rows), len(head[1]))), np.zeros(len(rows))
@@ -133,7 +137,8 @@ def _weights(figure: Figure, rows: int) -> np.ndarray:
     return weights.astype(np.float64) if fits else np.ones(rows)
 
 
-def _names(data: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def names_of(data: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Rows and columns of a table or matrix; None if it is none."""
     if not {"values", "rows", "columns"} <= set(data):
         return None
     values = np.asarray(data["values"])

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from .by_class import ClassDifferences, ClassScores, class_differences, class_scores
 from .intervals import Interval, mean_interval
-from .paired import Difference, holm, mde, paired_difference
+from .paired import Difference, holm, mde, paired_difference, welch_difference
 from .resample import Resampled, hierarchical_bootstrap
 from .verdicts import Verdict, verdict
 from .wording import quantity
 
 __all__ = [
+    "ClassDifferences",
+    "ClassScores",
     "Difference",
     "Interval",
     "Resampled",
     "Verdict",
+    "class_differences",
+    "class_scores",
     "hierarchical_bootstrap",
     "holm",
     "mde",
@@ -20,4 +25,5 @@ __all__ = [
     "paired_difference",
     "quantity",
     "verdict",
+    "welch_difference",
 ]

@@ -76,7 +76,7 @@ def paired_difference(a: Mapping[Any, float], b: Mapping[Any, float], level: flo
         d=d,
         improvement=improvement,
         correlation=_correlation(left, right),
-        welch=_welch(left, right, level),
+        welch=welch_difference(left.tolist(), right.tolist(), level),
         sign_flip=_sign_flip(differences) if n >= SIGN_FLIP_FROM else None,
         pairs=pairs,
         unmatched_a=only_a,
@@ -126,13 +126,16 @@ def _correlation(left: np.ndarray, right: np.ndarray) -> float | None:
     return float(np.corrcoef(left, right)[0, 1])
 
 
-def _welch(left: np.ndarray, right: np.ndarray, level: float) -> tuple[float, float] | None:
-    a, b = mean_interval(left.tolist()), mean_interval(right.tolist())
-    if a.mean is None or b.mean is None or (not a.sd and not b.sd):
+def welch_difference(left: Sequence[float], right: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Welch's interval of mean(left) - mean(right); None with fewer than 2 values on a side, or without any spread.
+
+    Raises ConfigError for a value that is not finite.
+    """
+    a, b = mean_interval(left), mean_interval(right)
+    if a.mean is None or b.mean is None or a.sd is None or b.sd is None or (not a.sd and not b.sd):
         return None
-    n = len(left)
-    va, vb = (a.sd or 0.0) ** 2 / n, (b.sd or 0.0) ** 2 / n
-    df = (va + vb) ** 2 * (n - 1) / (va**2 + vb**2)
+    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
+    df = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
     half = t_quantile(df, level) * math.sqrt(va + vb)
     return a.mean - b.mean - half, a.mean - b.mean + half
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import harness_attention
 from harness.errors import ConfigError
@@ -31,13 +31,34 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("hybrid_parallel", {"combine": "add"}),
     ("hybrid_parallel", {"combine": "multiply"}),
     ("hybrid_parallel", {"combine": "max"}),
+    ("coord", {}),
+    ("simam", {}),
+    ("gc", {"fusion": "multiply"}),
+    ("gc", {"fusion": "add"}),
+    ("scse", {"combine": "add"}),
+    ("scse", {"combine": "max"}),
+    ("bam", {"combine": "add"}),
+    ("bam", {"combine": "multiply"}),
 ]
+LARGEST = {"scse-add": 2.0, "bam-add": 2.0, "bam-multiply": 2.0, "gc-add": float("inf")}
+"""The largest factor of a block's output to its input, where it is not 1; `gc` with `add` has no gate."""
+USELESS = (
+    "conv1.bias",
+    "conv_attn.bias",
+    "spatial.reduce.bias",
+    "spatial.conv1.bias",
+    "spatial.conv2.bias",
+    "channel.fc1.bias",
+)
+"""Constants before a softmax or a batch norm, which take them out again: kept as in the authors' code."""
 every_variant = pytest.mark.parametrize(
     ("name", "options"), VARIANTS, ids=lambda v: v if isinstance(v, str) else "-".join(v.values())
 )
 every_gate = pytest.mark.parametrize("gate", ["sigmoid", "hardsigmoid"])
 with_parameters = pytest.mark.parametrize(
-    ("name", "options"), VARIANTS[1:], ids=lambda v: v if isinstance(v, str) else "-".join(v.values())
+    ("name", "options"),
+    [v for v in VARIANTS if v[0] not in ("none", "simam")],
+    ids=lambda v: v if isinstance(v, str) else "-".join(v.values()),
 )
 
 
@@ -57,6 +78,7 @@ def deterministic() -> Iterator[None]:
 
 def test_these_variants_cover_every_block_for_images_that_is_registered() -> None:
     images = {c.name for c in REGISTRY.components("attention") if c.load().domain == "image"}
+    images.remove("matched_conv")  # it wraps a block; test_controls.py
     assert {name for name, _ in VARIANTS} == images
 
 
@@ -73,7 +95,8 @@ def test_shape_is_kept_and_values_are_finite(
     y = block(x)
     assert y.shape == x.shape
     assert torch.isfinite(y).all()
-    assert (y.abs() <= x.abs()).all()  # every gate lies in [0, 1]
+    largest = LARGEST.get("-".join([name, *options.values()]), 1.0)
+    assert (y.abs() <= largest * x.abs()).all()  # every gate lies in [0, 1]
 
 
 @every_variant
@@ -106,18 +129,26 @@ def test_training_runs_under_bf16_autocast(name: str, options: dict[str, Any]) -
 
 @with_parameters
 def test_every_parameter_gets_a_gradient(name: str, options: dict[str, Any]) -> None:
-    block = build(name, 32, reduction=4, **options) if "hybrid" in name else build(name, 32, **options)
+    reduction = {} if name in ("se", "eca", "channel", "spatial") else {"reduction": 4}
+    block = build(name, 32, **options, **reduction)
+    if name == "gc":
+        nn.init.normal_(block.fc2.weight)  # with `add` it starts at 0, and what stands before it has no gradient yet
     block(torch.randn(4, 32, 6, 5)).square().mean().backward()
     for parameter_name, parameter in block.named_parameters():
         assert parameter.grad is not None, parameter_name
+        if name in ("gc", "bam", "coord") and parameter_name in USELESS:
+            continue
         assert parameter.grad.abs().max() > 0, parameter_name
 
 
 @every_variant
 @every_gate
 def test_gradients_equal_finite_differences(name: str, options: dict[str, Any], gate: str) -> None:
-    gates = {} if name == "none" else {"gate": gate}
+    ungated = name == "none" or options == {"fusion": "add"}
+    gates = {} if ungated else {"gate": gate}
     block = build(name, 4, **options, **gates).double()
+    if name == "gc":
+        nn.init.normal_(block.fc2.weight)
     x = torch.randn(2, 4, 3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(block, (x,))
 
@@ -154,6 +185,48 @@ def test_backward_on_cuda_is_not_refused_and_repeats_to_the_bit(
         gradients.append([leaf.grad, *(p.grad for p in block.parameters())])
     for other in gradients[1:]:
         assert all(torch.equal(a, b) for a, b in zip(gradients[0], other, strict=True))
+
+
+@every_variant
+def test_an_image_in_evaluation_does_not_depend_on_the_others_of_its_batch(name: str, options: dict[str, Any]) -> None:
+    block = build(name, 16, **options)
+    block(torch.randn(4, 16, 6, 5))
+    block.eval()
+    x = torch.randn(3, 16, 6, 5)
+    together = block(x)
+    for i in range(3):
+        torch.testing.assert_close(together[i : i + 1], block(x[i : i + 1]), rtol=0.0, atol=1e-6)
+    x[1:] = 100 * x[1:] + 7
+    torch.testing.assert_close(block(x)[:1], together[:1], rtol=0.0, atol=1e-6)
+
+
+@every_variant
+def test_every_gate_is_a_module_that_a_hook_can_reach(name: str, options: dict[str, Any]) -> None:
+    block, x = build(name, 16, **options).eval(), torch.randn(3, 16, 6, 5)
+    gates = [m for m in block.modules() if isinstance(m, nn.Sigmoid | nn.Hardsigmoid)]
+    assert bool(gates) == (name != "none" and options != {"fusion": "add"})
+    before, batches = block(x), []
+
+    def close(module: nn.Module, args: Any, out: Tensor) -> Tensor:
+        batches.append(len(out))
+        return torch.zeros_like(out)
+
+    for gate in gates:
+        gate.register_forward_hook(close)
+    closed = block(x)
+    assert set(batches) <= {3}  # the images lie along the first axis
+    # nothing but the gates lets the input through; bam adds it beside its gate
+    torch.testing.assert_close(closed, x if name == "bam" else torch.zeros_like(x) if gates else before)
+
+
+@every_variant
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_constant_maps_have_finite_gradients(name: str, options: dict[str, Any], level: float) -> None:
+    block, x = build(name, 16, **options), torch.full((2, 16, 4, 5), level, requires_grad=True)
+    y = block(x)
+    y.sum().backward()
+    assert torch.isfinite(y).all()
+    assert torch.isfinite(x.grad).all()
 
 
 def test_equal_maxima_of_a_map_share_their_gradient_evenly() -> None:
@@ -219,6 +292,29 @@ def test_a_stored_block_loads_into_a_fresh_one(name: str, options: dict[str, Any
         ("se", 8, {"gate": "relu"}, ["'se'", "gate is 'relu'", "hardsigmoid"]),
         ("hybrid_sequential", 8, {"order": "both"}, ["'hybrid_sequential'", "order is 'both'", "spatial_first"]),
         ("hybrid_parallel", 8, {"combine": "mean"}, ["'hybrid_parallel'", "combine is 'mean'", "multiply"]),
+        ("coord", 0, {}, ["'coord'", "channels is 0"]),
+        ("coord", 8, {"reduction": 0}, ["'coord'", "reduction is 0"]),
+        ("coord", 8, {"min_width": 0}, ["'coord'", "min_width is 0"]),
+        ("coord", 8, {"gate": "tanh"}, ["'coord'", "gate is 'tanh'"]),
+        ("simam", 0, {}, ["'simam'", "channels is 0"]),
+        ("simam", 8, {"e_lambda": 0.0}, ["'simam'", "e_lambda is 0", "positive"]),
+        ("simam", 8, {"e_lambda": float("nan")}, ["'simam'", "e_lambda is nan"]),
+        ("simam", 8, {"e_lambda": float("inf")}, ["'simam'", "e_lambda is inf"]),
+        ("simam", 8, {"gate": "tanh"}, ["'simam'", "gate is 'tanh'"]),
+        ("gc", 0, {}, ["'gc'", "channels is 0"]),
+        ("gc", 8, {"reduction": 0}, ["'gc'", "reduction is 0"]),
+        ("gc", 8, {"fusion": "concat"}, ["'gc'", "fusion is 'concat'", "multiply"]),
+        ("gc", 8, {"gate": "tanh"}, ["'gc'", "gate is 'tanh'"]),
+        ("gc", 8, {"fusion": "add", "gate": "hardsigmoid"}, ["'gc'", "'add' has no gate", "multiply"]),
+        ("scse", 0, {}, ["'scse'", "channels is 0"]),
+        ("scse", 8, {"reduction": -1}, ["'scse'", "reduction is -1"]),
+        ("scse", 8, {"combine": "mean"}, ["'scse'", "combine is 'mean'", "max"]),
+        ("scse", 8, {"gate": "tanh"}, ["'scse'", "gate is 'tanh'"]),
+        ("bam", 0, {}, ["'bam'", "channels is 0"]),
+        ("bam", 8, {"reduction": 0}, ["'bam'", "reduction is 0"]),
+        ("bam", 8, {"dilation": 0}, ["'bam'", "dilation is 0"]),
+        ("bam", 8, {"combine": "max"}, ["'bam'", "combine is 'max'", "multiply"]),
+        ("bam", 8, {"gate": "tanh"}, ["'bam'", "gate is 'tanh'"]),
     ],
 )
 def test_bad_options_are_errors_that_name_block_option_and_remedy(
@@ -247,6 +343,11 @@ def test_bad_options_are_errors_that_name_block_option_and_remedy(
             "hybrid_parallel",
             {"reduction": 16, "kernel_size": 7, "combine": "add", "mlp_bias": False, "gate": "sigmoid"},
         ),
+        ("coord", {"reduction": 32, "min_width": 8, "mlp_bias": True, "gate": "sigmoid"}),
+        ("simam", {"e_lambda": 1e-4, "gate": "sigmoid"}),
+        ("gc", {"reduction": 16, "fusion": "multiply", "gate": "sigmoid"}),
+        ("scse", {"reduction": 16, "combine": "add", "mlp_bias": True, "gate": "sigmoid"}),
+        ("bam", {"reduction": 16, "dilation": 4, "combine": "add", "gate": "sigmoid"}),
     ],
 )
 def test_options_and_defaults_are_the_documented_ones(name: str, options: dict[str, Any]) -> None:
@@ -268,6 +369,6 @@ def test_every_component_has_a_summary_and_a_source() -> None:
 def test_registering_imports_no_torch() -> None:
     code = (
         "import sys, harness_attention as p; from harness.registry import Registry; r = Registry('x');"
-        "p.harness_register(r); assert len(r.names('attention')) == 10; sys.exit('torch' in sys.modules)"
+        "p.harness_register(r); assert len(r.names('attention')) >= 13; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,9 @@ import pytest
 import timm
 import timm.layers
 import torch
-from timm.layers import EcaModule, SqueezeExcite
+from timm.layers import EcaModule, GlobalContext, SqueezeExcite
 from timm.layers.cbam import CbamModule, ChannelAttn, SpatialAttn
+from timm.layers.coord_attn import CoordAttn
 from torch import nn
 
 import harness_attention
@@ -119,6 +120,38 @@ def test_eca_equals_timms_with_the_kernel_given(registry: Registry) -> None:
     assert_same_training(ours, theirs, 32)
 
 
+@pytest.mark.parametrize(("channels", "reduction"), [(3, 32), (40, 4), (256, 16)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("gate", "gate_layer"), GATES)
+def test_coord_equals_timms_with_the_same_weights(
+    registry: Registry, channels: int, reduction: int, bias: bool, gate: str, gate_layer: str
+) -> None:
+    width = max(8, channels // reduction)
+    theirs = CoordAttn(channels, rd_channels=width, bias=bias, gate_layer=gate_layer)
+    ours = registry.build("attention", "coord", channels, reduction=reduction, mlp_bias=bias, gate=gate)
+    copy_weights(theirs, ours, {"": ""})
+    assert_same_training(ours, theirs, channels)
+
+
+@pytest.mark.parametrize(("channels", "reduction"), [(3, 1), (40, 8), (64, 16)])
+@pytest.mark.parametrize(("gate", "gate_layer"), GATES)
+def test_gc_equals_timms_with_the_same_weights(
+    registry: Registry, channels: int, reduction: int, gate: str, gate_layer: str
+) -> None:
+    theirs = GlobalContext(channels, rd_ratio=1 / reduction, gate_layer=gate_layer)
+    ours = registry.build("attention", "gc", channels, reduction=reduction, gate=gate)
+    copy_weights(theirs, ours, {"": "", "mlp_scale.": ""})
+    assert_same_training(ours, theirs, channels)
+
+
+def test_gc_that_is_added_equals_timms_with_the_same_weights(registry: Registry) -> None:
+    theirs = GlobalContext(40, fuse_add=True, fuse_scale=False, rd_ratio=1 / 8)
+    nn.init.normal_(theirs.mlp_add.fc2.weight)  # 0 at the start
+    ours = registry.build("attention", "gc", 40, reduction=8, fusion="add")
+    copy_weights(theirs, ours, {"": "", "mlp_add.": ""})
+    assert_same_training(ours, theirs, 40)
+
+
 def test_a_perturbed_weight_breaks_the_parity(registry: Registry) -> None:
     theirs = SqueezeExcite(64, rd_divisor=1)
     ours = registry.build("attention", "se", 64)
@@ -157,12 +190,25 @@ def count(module: nn.Module) -> int:
         ("hybrid_parallel", {"mlp_bias": True, "combine": "add"}, 2_532_592),
         ("hybrid_parallel", {"mlp_bias": True, "combine": "multiply"}, 2_532_592),
         ("hybrid_parallel", {"mlp_bias": True, "combine": "max"}, 2_532_592),
+        ("coord", {}, 1_917_832),
+        ("coord", {"reduction": 16}, 3_805_456),
+        ("simam", {}, 0),
+        ("gc", {}, 2_548_000),
+        ("gc", {"fusion": "add"}, 2_548_000),
+        ("gc", {"reduction": 8}, 5_065_776),
+        ("scse", {}, 2_546_112),
+        ("scse", {"combine": "max"}, 2_546_112),
     ],
 )
 def test_parameters_added_to_resnet50_are_the_published_ones(
     registry: Registry, name: str, options: dict[str, object], total: int
 ) -> None:
     assert sum(count(registry.build("attention", name, c, **options)) for c in RESNET50) == total
+
+
+@pytest.mark.parametrize("combine", ["add", "multiply"])
+def test_bam_at_the_ends_of_three_stages_adds_what_the_authors_adds(registry: Registry, combine: str) -> None:
+    assert sum(count(registry.build("attention", "bam", c, combine=combine)) for c in (256, 512, 1024)) == 358_067
 
 
 @pytest.mark.parametrize(("channels", "reduction"), [(64, 16), (256, 8), (96, 4)])
@@ -175,6 +221,15 @@ def test_parameters_of_one_block_follow_the_formulas(registry: Registry, channel
     assert count(build("attention", "spatial", channels, kernel_size=3)) == 18 + 2
     assert count(build("attention", "hybrid_sequential", channels, reduction=reduction)) == weights + 100
     assert count(build("attention", "hybrid_parallel", channels, reduction=reduction)) == weights + 100
+    m = channels // reduction
+    assert count(build("attention", "scse", channels, reduction=reduction)) == weights + biases + channels + 1
+    assert count(build("attention", "gc", channels, reduction=reduction)) == weights + 3 * m + 2 * channels + 1
+    bam = 3 * channels * m + 18 * m**2 + 13 * m + channels + 1
+    assert count(build("attention", "bam", channels, reduction=reduction)) == bam
+    m = max(8, m)
+    coord = 3 * channels * m + 2 * m
+    assert count(build("attention", "coord", channels, reduction=reduction)) == coord + 2 * channels + m
+    assert count(build("attention", "coord", channels, reduction=reduction, mlp_bias=False)) == coord
 
 
 def test_cbam_adds_what_timms_cbam_adds_to_a_whole_resnet(registry: Registry) -> None:

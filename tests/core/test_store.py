@@ -11,7 +11,7 @@ import pytest
 import torch
 from core.test_trial import make
 
-from harness.contracts import Figure, Items
+from harness.contracts import Evaluation, Figure, Items
 from harness.errors import StoreError
 from harness.store import Store, replacing
 from harness.trial import Record
@@ -130,3 +130,43 @@ def test_two_processes_cannot_hold_one_trial_and_a_killed_one_frees_it(tmp_path:
 def test_an_unknown_study_lists_what_is_known(tmp_path: Path):
     with pytest.raises(StoreError, match="no study 'nothing'"):
         Store(tmp_path).study("nothing")
+
+
+@pytest.mark.parametrize("of", ["trial", "study"])
+def test_an_evaluation_is_written_and_read_back(tmp_path: Path, of: str):
+    store = Store(tmp_path)
+    trial = of == "trial"
+    write, read = (
+        (store.write_evaluation, store.evaluation) if trial else (store.write_study_evaluation, store.study_evaluation)
+    )
+    figure = Figure("k", "heatmap", "T", "A", {"values": np.eye(2), "rows": np.array(["a", "b"])})
+    wanted = Evaluation(
+        "gates", {"items": 5, "chosen": [1, 2]}, {"s.1": {"mean": 0.5}}, {"mean": "x"}, (figure,), ("n",)
+    )
+    assert read("abc", "gates") is None
+    write("abc", wanted)
+    found = read("abc", "gates")
+    assert found is not None
+    assert (found.signature, found.rows, found.definitions) == (wanted.signature, wanted.rows, wanted.definitions)
+    assert found.notes == ("n",)
+    np.testing.assert_array_equal(found.figures[0].data["values"], np.eye(2))
+    assert read("abc", "knockout") is None
+    assert read("other", "gates") is None
+
+
+@pytest.mark.parametrize(("file", "content"), [("gates.json", b"[]"), ("gates.json", b"{"), ("gates.h5", b"x")])
+def test_a_damaged_evaluation_is_named(tmp_path: Path, file: str, content: bytes):
+    store = Store(tmp_path)
+    store.write_evaluation("abc", Evaluation("gates", {}))
+    (store.directory("abc") / "evaluations" / file).write_bytes(content)
+    with pytest.raises(StoreError, match="damaged") as caught:
+        store.evaluation("abc", "gates")
+    assert file in caught.value.message
+    assert "train it again" not in (caught.value.hint or "")
+
+
+def test_figures_of_a_killed_write_are_no_evaluation(tmp_path: Path):
+    store = Store(tmp_path)
+    store.write_evaluation("abc", Evaluation("gates", {"version": 1}))
+    (store.directory("abc") / "evaluations" / "gates.json").unlink()
+    assert store.evaluation("abc", "gates") is None

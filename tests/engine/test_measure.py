@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,44 @@ def test_latency_is_measured_in_turn_and_orders_a_small_and_a_large_model():
     assert found["small"]["median_ms"] < found["large"]["median_ms"]
     assert found["small"]["low_ms"] <= found["small"]["median_ms"] <= found["small"]["high_ms"]
     assert found["small"]["rounds"] == 8
+
+
+def test_rounds_are_fewer_within_a_budget_and_each_model_has_its_own_batch():
+    class Slow(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[int] = []
+
+        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            self.seen.append(len(batch["inputs"]))
+            time.sleep(0.01)
+            return batch["inputs"]
+
+    models = {"a": (Slow(), CIFAR), "b": (Slow(), CIFAR)}
+    found = measure.latency(models, "cpu", {"a": 3, "b": 4}, rounds=40, warmup=1, budget=0.0)
+    assert {key: row["rounds"] for key, row in found.items()} == {"a": measure.LEAST_ROUNDS, "b": measure.LEAST_ROUNDS}
+    assert [models["a"][0].seen, models["b"][0].seen] == [[3] * 6, [4] * 6]
+    assert (found["a"]["batch"], found["b"]["batch"]) == (3, 4)
+    assert found["a"]["median_ms"] >= 10
+    assert found["a"]["memory"] is None, "a process's peak belongs to no single model"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_memory_of_inference_is_that_of_one_model_alone():
+    class Linear(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3072, width)
+
+        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.layer(batch["inputs"].flatten(1))
+
+    alone = measure.latency({"a": (Linear(4096), CIFAR)}, "cuda:0", 64, 5)["a"]["memory"]
+    beside = measure.latency({"a": (Linear(4096), CIFAR), "b": (Linear(8), CIFAR)}, "cuda:0", 64, 5)
+    least = 4 * (3072 * 4096 + 4096 + 64 * 3072 + 64 * 4096)
+    assert least <= alone < 1.5 * least
+    assert beside["a"]["memory"] == pytest.approx(alone, rel=0.05)
+    assert beside["b"]["memory"] < alone / 5
 
 
 def test_peak_memory_sees_what_is_allocated_and_freed():

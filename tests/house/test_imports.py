@@ -47,6 +47,10 @@ FLOORS = {
     "report": 5,
     "predict": 5,
     "latency": 5,
+    "comparing": 5,
+    "probes": 5,
+    "gallery": 5,
+    "exporting": 5,
     "api": 6,
     "cli": 7,
 }
@@ -90,7 +94,7 @@ NO_TORCH = {
     "store",
 }
 NO_TORCH |= {"environment", "data", "stats", "claims", "planning", "executors", "report", "predict", "api", "cli"}
-NO_TORCH |= {"trackers", "latency"}
+NO_TORCH |= {"trackers", "comparing", "gallery", "latency"}
 
 
 def modules() -> list[Path]:

@@ -309,7 +309,7 @@ def test_more_keyframes_than_a_sheet_holds_are_said_and_listed(go, bright: str, 
     assert all(page.count(k.file) >= 1 for k in video.keyframes)
 
 
-CLASSES = IO({"inputs": Spec("CHW", (3, 32, 32), "uint8")}, {"logits": Spec("K", (10,), "float32")})
+CLASSES = IO({"inputs": Spec("TCHW", (8, 3, 32, 32), "uint8")}, {"logits": Spec("K", (10,), "float32")})
 CLIPS = IO({"inputs": Spec("TCHW", (10, 1, 64, 64), "uint8")}, {"frames": Spec("TCHW", (10, 1, 64, 64), "float32")})
 
 

@@ -60,6 +60,41 @@ def harness_register(registry: Any) -> None:
     )
     registry.add(
         "attention",
+        "coord",
+        "harness_attention.coord:CoordinateAttention",
+        summary="gates every channel along its rows and along its columns, from means over the other axis",
+        source="Hou et al. 2021, arXiv:2103.02907, eq. 4-9",
+    )
+    registry.add(
+        "attention",
+        "simam",
+        "harness_attention.simam:SimpleAttention",
+        summary="gates every value by its distance from the mean of its map; no parameters",
+        source="Yang et al. 2021, SimAM, ICML, PMLR 139, section 3",
+    )
+    registry.add(
+        "attention",
+        "gc",
+        "harness_attention.gc:GlobalContext",
+        summary="an MLP over a learnt weighted mean of all places gates the channels, or is added to them",
+        source="Cao et al. 2019, arXiv:1904.11492, section 3",
+    )
+    registry.add(
+        "attention",
+        "scse",
+        "harness_attention.scse:ConcurrentSqueezeExcitation",
+        summary="gates channels and places side by side, and adds both results or takes the larger",
+        source="Roy et al. 2018, arXiv:1803.02579, section 2",
+    )
+    registry.add(
+        "attention",
+        "bam",
+        "harness_attention.bam:BottleneckAttention",
+        summary="adds to the input what a channel branch and a branch of dilated convolutions let through",
+        source="Park et al. 2018, arXiv:1807.06514, eq. 1-4",
+    )
+    registry.add(
+        "attention",
         "global",
         "harness_attention.temporal:GlobalAttention",
         summary="over time: every frame of a video looks at all frames",
@@ -78,4 +113,25 @@ def harness_register(registry: Any) -> None:
         "harness_attention.temporal:DualAttention",
         summary="over time: local and global attention side by side, concatenated, gated or added",
         source="Apostolidis et al. 2021, PGL-SUM, IEEE ISM",
+    )
+    registry.add(
+        "attention",
+        "identity_gate",
+        "harness_attention.controls:IdentityGate",
+        summary="control: wraps a block `of` and does nothing; the block's weights are there, and y = x",
+        source="original",
+    )
+    registry.add(
+        "attention",
+        "shuffled_gate",
+        "harness_attention.controls:ShuffledGate",
+        summary="control: wraps a block `of` and gives every item the gates of another item of its batch",
+        source="original",
+    )
+    registry.add(
+        "attention",
+        "matched_conv",
+        "harness_attention.controls:MatchedConv",
+        summary="control: a plain convolution, added to its input, as large as the block `of` that it stands in for",
+        source="original",
     )

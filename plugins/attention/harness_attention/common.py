@@ -1,11 +1,12 @@
-"""What the blocks share: checks of their options, the width of a bottleneck, and the gate functions."""
+"""What the blocks share: checks of their options, the width of a bottleneck, a norm, and the gate functions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from harness.errors import ConfigError
 
@@ -31,6 +32,18 @@ def bottleneck(block: str, channels: int, reduction: int) -> int:
     require_positive(block, "channels", channels)
     require_positive(block, "reduction", reduction)
     return max(1, (2 * channels + reduction) // (2 * reduction))
+
+
+def normalise(bn: nn.BatchNorm2d, y: Tensor) -> Tensor:
+    """`bn` of y [B, C, H, W], in training too where y has a single value a channel: one image, and a map of 1x1.
+
+    Such a value has no variance to normalise with, and torch refuses it. It is normalised with the running statistics,
+    which stay as they are.
+    """
+    if bn.training and y.numel() == y.shape[1]:
+        return F.batch_norm(y, bn.running_mean, bn.running_var, bn.weight, bn.bias, False, 0.0, bn.eps)
+    out: Tensor = bn(y)
+    return out
 
 
 def require_positive(block: str, option: str, value: int) -> None:

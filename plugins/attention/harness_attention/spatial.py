@@ -12,9 +12,8 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from harness_attention.common import Gate, make_gate, require_odd, require_positive
+from harness_attention.common import Gate, make_gate, normalise, require_odd, require_positive
 
 
 class SpatialLogits(nn.Module):
@@ -28,16 +27,7 @@ class SpatialLogits(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
-        return self._normalise(self.conv(pooled))
-
-    def _normalise(self, y: Tensor) -> Tensor:
-        if self.bn.training and y.numel() == 1:
-            # One image with a map of 1x1 has no variance to normalise with, and torch refuses it; such a map is
-            # normalised with the running statistics, which stay as they are.
-            bn = self.bn
-            return F.batch_norm(y, bn.running_mean, bn.running_var, bn.weight, bn.bias, False, 0.0, bn.eps)
-        out: Tensor = self.bn(y)
-        return out
+        return normalise(self.bn, self.conv(pooled))
 
 
 class SpatialAttention(nn.Module):

@@ -1,0 +1,75 @@
+"""Evaluations of the stored trials of a study: what was measured before under the same signature stays as it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from .. import environment, gallery
+from ..contracts import Evaluation
+from ..errors import StoreError
+from ..registry import Registry
+from ..store import Store
+from ..trial import Record, Study
+from . import gates, knockout, maps
+from .opened import Opened, Opener
+
+Measure = Callable[[Opened], Evaluation]
+Job = tuple[Mapping[str, object], Measure]
+
+
+def evaluate(study: Study, store: Store, registry: Registry, device: str, threads: int, data_root: Path) -> None:
+    """Measure what `study.evaluate` asks for of every finished trial.
+
+    What goes wrong is a warning that names trial and probe, since trained results must reach their report.
+    """
+    done = [r for t in study.trials() if (r := store.record(t.id)) is not None and r.status == "ok"]
+    most = knockout.item_count(done, device)
+    opener = Opener(store, registry, data_root, device)
+    with environment.pinned(threads, False):
+        for record in done:
+            opened: Opened | None = None
+            for name in study.evaluate:
+                try:
+                    job = _job(name, record, store, registry, device, most)
+                    if job is None or _known(store, record.id, name, job[0]):
+                        continue
+                    opened = opened or opener.open(record)
+                    store.write_evaluation(record.id, job[1](opened))
+                except Exception as error:
+                    message = f"'{name}' of trial '{record.id}' could not be measured: {type(error).__name__}: {error}"
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+    if gallery.NAME in study.evaluate:
+        gallery.make_gallery(study, store, registry, data_root)
+
+
+def _known(store: Store, trial_id: str, name: str, signature: Mapping[str, object]) -> bool:
+    try:
+        before = store.evaluation(trial_id, name)
+    except StoreError:  # a damaged file is made again
+        return False
+    return before is not None and before.signature == signature
+
+
+def _job(name: str, record: Record, store: Store, registry: Registry, device: str, most: int) -> Job | None:
+    """What would be measured and how; None where a probe says nothing about a trial."""
+    total = record.sizes.get("test", 0)
+    if name == maps.NAME and record.classes:
+        items = store.items(record.id)
+        if items is None or "target" not in items.values:
+            return None
+        chosen = maps.choose(items, record.classes)
+        return maps.signature(chosen, total, device), lambda opened: maps.measure_maps(opened, chosen)
+    if not record.sites:
+        return None
+    if name == knockout.NAME:
+        signature = knockout.signature(total, most, device)
+        return signature, lambda opened: knockout.measure_knockout(opened, most)
+    attention = record.trial.config.attention
+    target = registry.get("attention", attention.name).load()
+    # A block that wraps another is a control of it: a convolution, or gates that are not its input's own.
+    wraps = "of" in attention.as_dict()
+    if name == gates.NAME and not wraps and getattr(target, "domain", "image") == "image":
+        return gates.signature(total, device), gates.measure_gates
+    return None

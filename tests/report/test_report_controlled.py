@@ -1,0 +1,109 @@
+"""The section on controls: its differences are those of `stats`, and its sentences say no more than these bear."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from report.evidence import make_evidence, make_record, make_trial
+
+from harness.report import Evidence, build
+from harness.report.analysis import analyse
+from harness.report.controlled import controlled
+from harness.report.document import Bullets, Section, Table
+from harness.stats import paired_difference
+from harness.trial import Cell, Choice
+
+ARMS = ("none", "se")
+
+
+def evidence(gains: dict[str, float], seeds: int = 6) -> Evidence:
+    """`none`, `se` (a gain of 1.2 points), and controls with the gains given; the identity copies the baseline."""
+    made = make_evidence(ARMS, seeds)
+    cells, records = list(made.study.cells), dict(made.records)
+    base, row = cells[0], cells[1]
+    for index, (name, gain) in enumerate(gains.items(), 5):
+        trials = tuple(make_trial(Choice.of(name, of=Choice("se")), seed) for seed in range(seeds))
+        cells.append(Cell(f"se-{name}", f"se: {name.replace('_', ' ')}", (), trials, control=name, of=row.key))
+        for trial, twin in zip(trials, base.trials, strict=True):
+            records[trial.id] = make_record(trial, gain, index)
+            if name == "identity_gate":
+                records[trial.id] = dataclasses.replace(records[trial.id], metrics=records[twin.id].metrics)
+    study = dataclasses.replace(made.study, cells=tuple(cells))
+    return dataclasses.replace(made, study=study, records=records, figures=lambda _: ())
+
+
+def section(found: Evidence) -> Section:
+    made = controlled(analyse(found))
+    assert made is not None
+    return made
+
+
+def said(found: Evidence) -> list[str]:
+    (bullets,) = (b for b in section(found).blocks if isinstance(b, Bullets))
+    return [f"{i.label}: {i.text}" for i in bullets.items]
+
+
+def test_no_row_with_a_control_no_section():
+    assert controlled(analyse(make_evidence())) is None
+
+
+def test_the_table_holds_the_paired_differences():
+    found = evidence({"matched_conv": 0.002, "identity_gate": 0.0, "shuffled_gate": 0.011})
+    (table,) = (b for b in section(found).blocks if isinstance(b, Table))
+    (line,) = table.lines
+    cells = {c.key: c for c in found.study.cells}
+    values = {k: {t.config.seed: found.records[t.id].metrics["top1"] for t in c.trials} for k, c in cells.items()}
+    wanted = paired_difference(values["cell-1"], values["se-matched_conv"])
+    labels = [c.label for c in table.columns]
+    assert labels == ["row", "gain (pp)", "matched conv (pp)", "identity gate (pp)", "shuffled gate (pp)",
+                      "row − matched conv (pp)", "row − shuffled gate (pp)"]  # fmt: skip
+    assert line.entries[0].text == "se"
+    assert line.entries[5].text == f"{100 * (wanted.mean or 0):+.2f}"
+    assert line.entries[5].sub == f"{100 * (wanted.low or 0):+.2f} to {100 * (wanted.high or 0):+.2f}"
+    assert line.entries[3].text == "+0.00"
+
+
+def test_a_gain_beyond_the_convolution_is_more_than_capacity():
+    told = said(evidence({"matched_conv": 0.0, "shuffled_gate": 0.0}))
+    assert "se: better than a plain convolution of the same size" in told[0]
+    assert "its gain is more than capacity" in told[0]
+    assert "better than itself with the gates of other items" in told[1]
+
+
+def test_a_gain_that_the_convolution_has_too_is_indistinguishable():
+    told = said(evidence({"matched_conv": 0.0125, "shuffled_gate": 0.0125}))
+    assert "se: indistinguishable from a plain convolution of the same size" in told[0]
+    assert "capacity alone may explain" in told[0]
+    assert "indistinguishable from itself with the gates of other items" in told[1]
+    assert "worse than a plain convolution" in said(evidence({"matched_conv": 0.05}))[0]
+
+
+def test_one_seed_allows_no_verdict():
+    assert "one seed allows no verdict" in said(evidence({"matched_conv": 0.0}, seeds=1))[0]
+
+
+def test_the_identity_is_equal_to_the_baseline_seed_by_seed_or_the_pairing_is_at_fault():
+    found = evidence({"identity_gate": 0.0})
+    assert "equal to the baseline in 6 of 6 seeds, as it must be" in said(found)[0]
+    records = dict(found.records)
+    one = found.study.cells[2].trials[0].id
+    records[one] = dataclasses.replace(records[one], metrics={**records[one].metrics, "top1": 0.5})
+    (told,) = said(dataclasses.replace(found, records=records))
+    assert "equal to the baseline in 5 of 6 seeds" in told
+    assert "as it must be" not in told
+
+
+def test_controls_that_have_not_run_leave_dashes():
+    found = evidence({"matched_conv": 0.0, "identity_gate": 0.0})
+    gone = {t.id for c in found.study.cells[2:] for t in c.trials}
+    found = dataclasses.replace(found, records={k: r for k, r in found.records.items() if k not in gone})
+    (table,) = (b for b in section(found).blocks if isinstance(b, Table))
+    assert [e.text for e in table.lines[0].entries[2:]] == ["–", "–", "–"]
+    assert all("is there to compare" in t for t in said(found))
+
+
+def test_the_section_is_part_of_the_report(tmp_path: Path):
+    build(evidence({"matched_conv": 0.002}, seeds=3), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "## Is it attention, or capacity?" in text
