@@ -173,8 +173,11 @@ class Analysis:
         finished = [a for a in self.arms if a.ok]
         if len(finished) <= limit:
             return tuple(finished), 0
-        # A row that failed an audit is shown before others: its pictures are the warning.
-        ranked = sorted(finished, key=lambda a: (a is not self.baseline, a.ranked, -self._distance(a)))[:limit]
+        # A row that failed an audit is shown before others: its pictures are the warning. Controls come last.
+        order = {
+            a.cell.key: (a is not self.baseline, a.ranked, bool(a.cell.control), -self._distance(a)) for a in finished
+        }
+        ranked = sorted(finished, key=lambda a: order[a.cell.key])[:limit]
         kept = {a.cell.key for a in ranked}
         return tuple(a for a in finished if a.cell.key in kept), len(finished) - limit
 

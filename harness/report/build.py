@@ -15,8 +15,8 @@ from .audited import audits
 from .claimed import claims
 from .classes import classes
 from .comparison import comparison, main_table
-from .costs import costs
 from .controlled import controlled
+from .costs import costs
 from .curves import curves
 from .document import Document
 from .escaping import one_line

@@ -28,7 +28,8 @@ def classes(analysis: Analysis) -> Section | None:
     if not rows:
         return None
     names = tuple(one_line(n) for n in names)
-    compared = [r for r in rows if r.change is not None]
+    # A control is there to judge its row; its own classes stand in the folds.
+    compared = [r for r in rows if r.change is not None and not r.arm.cell.control]
     blocks: list[Block] = []
     if omitted:
         few = f"the {len(arms)} rows that differ most from the baseline, and it"
