@@ -193,7 +193,7 @@ def test_what_does_not_fit_together_is_refused_before_anything_trains(tmp_path: 
         (["ablate", "--grid", "grid.yaml", "--set", "train.epoch=3"], "epoch"),
         (["abate"], "did you mean 'ablate'?"),
         (["list", "atention"], "did you mean 'attention'?"),
-        (["show", "attention", "sse"], "did you mean 'se'?"),
+        (["show", "attention", "spatail"], "did you mean 'spatial'?"),
         (["data", "fetch", "cifar"], "unknown dataset 'cifar'"),
     ],
 )
