@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import discovery, environment, planning
-from .contracts import IO
-from .data import data_root, without_initial_weights
+from .data import data_root
 from .discovery import Plugins
 from .errors import ConfigError, HarnessError, StoreError
 from .executors import Listener, Settings, local
@@ -284,17 +283,13 @@ def load_trial(
 
     Raises StoreError if there is no such trial, or if it failed.
     """
-    from .assembly import build_model
+    from .assembly import stored_model
 
     store = Store(Path(runs))
     record = store.find(trial_id)
     if record.status != "ok":
         raise StoreError(f"trial '{record.id}' {record.status}: {record.reason}")
-    io = from_plain(IO, record.io, "record.io")
-    with without_initial_weights():
-        model, _ = build_model(record.trial.config, registry or load_registry(), io)
-    model.load_state_dict(store.weights(record)["model"])
-    return model.eval(), record.trial
+    return stored_model(record, store, registry or load_registry())[0], record.trial
 
 
 def predict(

@@ -17,11 +17,14 @@ from torch import Tensor, nn
 
 from .augment.pipeline import Pipeline
 from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
+from .data import without_initial_weights
 from .environment import derive, seed_all
 from .errors import ConfigError
 from .measure import block_macs, example
 from .registry import Registry
-from .trial import Choice, Config, Stage
+from .restore import from_plain
+from .store import Store
+from .trial import Choice, Config, Record, Stage
 
 if TYPE_CHECKING:
     from .recipe.schedules import Schedule
@@ -142,10 +145,7 @@ def _told(config: Config, registry: Registry, model: nn.Module) -> Sequence[str]
 
 def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     """Build every part on the CPU. Raises HarnessError for what does not fit together."""
-    target = registry.get("dataset", config.dataset.name).load()
-    options = config.dataset.keywords()
-    info: DatasetInfo = target.describe(data_root, **options)  # type: ignore[attr-defined]
-    dataset: Dataset = registry.build("dataset", config.dataset.name, data_root, **options)
+    info, dataset = open_data(config.dataset, registry, data_root)
     task: Task = registry.build("task", config.task.name, **config.task.keywords())
     io = task.io(info)
     model, sites = build_model(config, registry, io)
@@ -168,6 +168,27 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())), *told)
     marks = tuple(dict.fromkeys(mark for s in speakers for mark in getattr(s, "marks", ())))
     return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks)
+
+
+def open_data(choice: Choice, registry: Registry, data_root: Path) -> tuple[DatasetInfo, Dataset]:
+    """What a dataset says of itself, and the dataset. Raises HarnessError for data that is missing or damaged."""
+    target = registry.get("dataset", choice.name).load()
+    options = choice.keywords()
+    info: DatasetInfo = target.describe(data_root, **options)  # type: ignore[attr-defined]
+    dataset: Dataset = registry.build("dataset", choice.name, data_root, **options)
+    return info, dataset
+
+
+def stored_model(record: Record, store: Store, registry: Registry) -> tuple[nn.Module, tuple[str, ...], IO]:
+    """The model that a finished trial tested (evaluation mode, on the CPU), its sites, and what it reads and writes.
+
+    Raises StoreError if its weights are not there or damaged.
+    """
+    io = from_plain(IO, record.io, "record.io")
+    with without_initial_weights():
+        model, sites = build_model(record.trial.config, registry, io)
+    model.load_state_dict(store.weights(record)["model"])
+    return model.eval(), sites, io
 
 
 def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .contracts import DatasetInfo, Evaluation, Figure, Split
+from .contracts import Evaluation, Figure, Split
 from .errors import StoreError
 from .registry import Registry
 from .store import Store
@@ -150,14 +150,13 @@ def only_right(hits: Mapping[str, Array]) -> dict[str, Array]:
 
 def _split(record: Record, registry: Registry, data_root: Path) -> Split:
     """The test split. Raises StoreError if the data is not that of the trials."""
+    from .assembly import open_data
+
     choice = record.trial.config.dataset
-    target: Any = registry.get("dataset", choice.name).load()
-    info: DatasetInfo = target.describe(data_root, **choice.keywords())
+    info, dataset = open_data(choice, registry, data_root)
     if info.fingerprint != record.trial.provenance.dataset:
         raise StoreError(f"dataset '{choice.name}' is not that which the trials were tested on")
-    dataset: Any = registry.build("dataset", choice.name, data_root, **choice.keywords())
-    split: Split = dataset.split("test")
-    return split
+    return dataset.split("test")
 
 
 def _figure(

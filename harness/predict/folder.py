@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,15 +14,14 @@ import numpy as np
 
 from ..data import Sampled
 from ..environment import versions
-from ..errors import StoreError
 from ..report.escaping import shorten
-from ..store import replacing
 from ..trial import Record
 from .clock import counted, length, stamp
 from .curve import Curve, curve_jpeg
 from .grid import CELL, MOST, grid_jpeg
 from .listening import Predicted
 from .page import Card, Page, Still, render
+from .saving import save, writing
 from .scoring import Scorer
 from .selection import Keyframe, Wish, shown
 from .stills import fitted, full_size, jpeg, stills
@@ -62,17 +60,17 @@ class Writer:
         rate = scorer.reading.rate
         curve = Curve(sampled.times, scores, _end(sampled, rate), keyframes)
         warnings = tuple(self._warnings(sampled, rate))
-        with self._writing():
+        with writing(self.folder):
             (self.folder / "index.html").unlink(missing_ok=True)
         cards, strip = self._pictures(sampled, curve, told)
         some = [c.keyframe for c in cards]
         note = self._note(keyframes, len(some), len(scores))
         title = shorten(self.path.name, 70)
-        self._save("keyframes_grid.jpg", grid_jpeg([c.image for c in cards], some, title, note))
+        save(self.folder, "keyframes_grid.jpg", grid_jpeg([c.image for c in cards], some, title, note))
         many = f"{counted(len(keyframes), 'keyframe')} of {counted(len(scores), 'sampled frame')}"
         above = f"{many} · trial {self.record.id}"
-        self._save("importance_curve.jpg", curve_jpeg(curve, f"Importance over time: {title}", above))
-        self._save("scores.csv", _csv(sampled, scores, keyframes))
+        save(self.folder, "importance_curve.jpg", curve_jpeg(curve, f"Importance over time: {title}", above))
+        save(self.folder, "scores.csv", _csv(sampled, scores, keyframes))
         page = Page(
             title=self.path.name,
             lead=self._lead(curve),
@@ -86,27 +84,16 @@ class Writer:
         )
         self._tidy({k.file for k in keyframes})
         # A name out of a damaged file system may hold half a character, which UTF-8 refuses.
-        self._save("index.html", render(page).encode("utf-8", "replace"))
+        save(self.folder, "index.html", render(page).encode("utf-8", "replace"))
         return Predicted(self.path, self.folder / "index.html", len(scores), keyframes, warnings)
 
     # ----------------------------------------------------------------------------------------------------- files
 
-    def _save(self, name: str, content: bytes) -> None:
-        with self._writing(), replacing(self.folder / name) as part:
-            part.write_bytes(content)
-
     def _tidy(self, kept: set[str]) -> None:
-        with self._writing():
+        with writing(self.folder):
             for old in self.folder.iterdir():
                 if _OURS.fullmatch(old.name) and old.name not in kept:
                     old.unlink()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(f"cannot write to '{self.folder}': {error}", "is the disk full?") from error
 
     def _pictures(
         self, sampled: Sampled, curve: Curve, told: Callable[[int, int], None]
@@ -123,7 +110,7 @@ class Writer:
         for k, (frame, picture) in enumerate(zip(picks, stills(self.path, picks, sampled.info), strict=True)):
             told(k, len(picks))
             if frame in files:
-                self._save(files[frame].file, jpeg(picture, 90))
+                save(self.folder, files[frame].file, jpeg(picture, 90))
             if frame in carded:
                 # A copy, as what was not shrunk is a view of a whole block of frames.
                 cards.append(_Small(files[frame], fitted(picture, CELL, CELL).copy()))

@@ -6,14 +6,12 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..environment import versions
-from ..errors import StoreError
 from ..report.escaping import csv_text, one_line, shorten
 from ..store import replacing
 from ..trial import Record
@@ -22,6 +20,7 @@ from .explaining import Explained, composed
 from .images_page import Card, ImagesPage, View, render_images
 from .listening import Classified, Failure
 from .reading import ImageReading
+from .saving import save, writing
 from .sheet import enlarged, sheet_jpeg
 from .stills import jpeg
 
@@ -68,12 +67,12 @@ class Folder:
         """The next image. Raises StoreError."""
         if not self.done:
             self._old = earlier(self.folder)
-            with self._writing():
+            with writing(self.folder):
                 (self.folder / "index.html").unlink(missing_ok=True)
         if explained is not None:
             file = self.folder / self._name(one.path)
             title = f"{one_line(one.path.name)}: {one_line(one.label)}, {100 * one.probability:.1f} %"
-            self._save(file.name, jpeg(composed(explained, title), 90))
+            save(self.folder, file.name, jpeg(composed(explained, title), 90))
             one = replace(one, explained=file)
         if thumb is not None:
             self._thumbs.append(thumb)
@@ -89,13 +88,13 @@ class Folder:
         trial = self.record.id
         note = self._note()
         title = f"{counted(len(self.done), 'image')} by {shorten(self._model(), 60)}, trial {trial}"
-        self._save(_SHEET, sheet_jpeg(self._thumbs, self.done[: len(self._thumbs)], title, note))
-        with self._writing(), replacing(self.folder / "predictions.csv") as part:
+        save(self.folder, _SHEET, sheet_jpeg(self._thumbs, self.done[: len(self._thumbs)], title, note))
+        with writing(self.folder), replacing(self.folder / "predictions.csv") as part:
             self._csv(part)
-        with self._writing(), replacing(self.folder / "predictions.json") as part:
+        with writing(self.folder), replacing(self.folder / "predictions.json") as part:
             self._json(part, failures, pictures)
         kept = {(self.folder / name).resolve() for name in pictures}
-        with self._writing():
+        with writing(self.folder):
             for old in self._old - kept:
                 old.unlink(missing_ok=True)
         counts = Counter(one.label for one in self.done)
@@ -112,21 +111,10 @@ class Folder:
             explained=self.explain,
         )
         # A name out of a damaged file system may hold half a character, which UTF-8 refuses.
-        self._save("index.html", render_images(page).encode("utf-8", "replace"))
+        save(self.folder, "index.html", render_images(page).encode("utf-8", "replace"))
         return self.folder / "index.html"
 
     # ----------------------------------------------------------------------------------------------------- files
-
-    def _save(self, name: str, content: bytes) -> None:
-        with self._writing(), replacing(self.folder / name) as part:
-            part.write_bytes(content)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(f"cannot write to '{self.folder}': {error}", "is the disk full?") from error
 
     def _name(self, path: Path) -> str:
         """explain_<name>.jpg; numbered where that is taken, also on drives that ignore case; of a bounded length."""

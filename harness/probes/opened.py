@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..assembly import Parts, build_model
+from ..assembly import Parts, open_data, stored_model
 from ..augment.pipeline import Pipeline
-from ..contracts import IO, Dataset, DatasetInfo, Split, Task
-from ..data import without_initial_weights
+from ..contracts import Dataset, DatasetInfo, Split, Task
 from ..front import Feeder
 from ..loading import Loader
 from ..registry import Registry
-from ..restore import from_plain
 from ..store import Store
 from ..trial import Choice, Record
 
@@ -93,16 +91,13 @@ class Opener:
         """Raises HarnessError for what is missing: weights, data, a plugin."""
         config = record.trial.config
         if config.dataset not in self._data:
-            self._data[config.dataset] = self._open(config.dataset)
+            self._data[config.dataset] = open_data(config.dataset, self.registry, self.data_root)
         info, dataset = self._data[config.dataset]
         task: Task = self.registry.build("task", config.task.name, **config.task.keywords())
         task.io(info)  # a task learns here what its data is
-        io = from_plain(IO, record.io, "record.io")
-        with without_initial_weights():
-            model, sites = build_model(config, self.registry, io)
-        model.load_state_dict(self.store.weights(record)["model"])
+        model, sites, io = stored_model(record, self.store, self.registry)
         prepare = Pipeline(io.inputs, (), config.seed, config.train.channels_last)
-        parts = Parts(info, dataset, task, io, model.eval(), sites, (), prepare, ())
+        parts = Parts(info, dataset, task, io, model, sites, (), prepare, ())
         parts.to(self.device)
         key = (config.dataset, config.fold)
         if key not in self._splits:
@@ -110,13 +105,6 @@ class Opener:
         whole = Loader(self._splits[key], self.device, min(config.train.batch_size, AT_MOST), config.seed)
         fed = Feeder(parts, {"test": whole}).loaders(config.train.stages, ["test"])["test"]
         return Opened(record, parts, fed, self.device)
-
-    def _open(self, choice: Choice) -> tuple[DatasetInfo, Dataset]:
-        target: Any = self.registry.get("dataset", choice.name).load()
-        options = choice.keywords()
-        return target.describe(self.data_root, **options), self.registry.build(
-            "dataset", choice.name, self.data_root, **options
-        )
 
 
 def spread(total: int, most: int) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import environment, gallery
 from ..contracts import Evaluation
 from ..errors import StoreError
+from ..grid.capacity import wraps
 from ..registry import Registry
 from ..store import Store
 from ..trial import Record, Study
@@ -69,7 +70,6 @@ def _job(name: str, record: Record, store: Store, registry: Registry, device: st
     attention = record.trial.config.attention
     target = registry.get("attention", attention.name).load()
     # A block that wraps another is a control of it: a convolution, or gates that are not its input's own.
-    wraps = "of" in attention.as_dict()
-    if name == gates.NAME and not wraps and getattr(target, "domain", "image") == "image":
+    if name == gates.NAME and not wraps(attention) and getattr(target, "domain", "image") == "image":
         return gates.signature(total, device), gates.measure_gates
     return None

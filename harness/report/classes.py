@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..stats import ClassDifferences
 from . import numbers
 from .analysis import Analysis
 from .document import Block, Column, Entry, Fold, Gallery, Line, Picture, Pre, Section, Table, Text, Tone
@@ -139,12 +140,10 @@ def _drawn(rows: list[ByClass], names: tuple[str, ...]) -> Gallery:
         caption += f" Drawn are the {_DRAWN} of {len(names)} classes that change most in each row."
     if len(shown) < len(rows):
         caption += f" Drawn are the first {len(shown)} of {len(rows)} rows."
-    return Gallery(caption, tuple(_dots(r, names, limit) for r in shown))
+    return Gallery(caption, tuple(_dots(r, r.change, names, limit) for r in shown if r.change is not None))
 
 
-def _dots(row: ByClass, names: tuple[str, ...], limit: float) -> Picture:
-    change = row.change
-    assert change is not None
+def _dots(row: ByClass, change: ClassDifferences, names: tuple[str, ...], limit: float) -> Picture:
     kept = _most_changed(row, _DRAWN)
     shown = [shorten(names[k], 20) for k in kept]
     figure, axes = canvas(3.4 + 0.07 * max(map(len, shown)), 0.8 + 0.22 * len(kept))
