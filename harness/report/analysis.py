@@ -48,8 +48,8 @@ class Arm:
     """A row: its trials, its values by seed (folds averaged), and its differences to the baseline (row - baseline).
 
     `differences` is empty for the baseline itself, where there is none to compare with, and for a row that failed an
-    audit. `adjusted_p`: Holm's, over
-    all rows, for the primary metric. Costs are in `values` and `intervals` under their names too.
+    audit. `adjusted_p`: Holm's, for the primary metric, over all rows, or over all controls if this is one of them.
+    Costs are in `values` and `intervals` under their names too.
     """
 
     cell: Cell
@@ -280,8 +280,11 @@ def _compared(arms: Sequence[Arm], reference: Arm, metrics: Sequence[Metric], pr
         for arm in arms
         if arm is not reference and arm.ranked and arm.values[primary.name]
     }
-    family = list(differences)
-    adjusted = dict(zip(family, holm([differences[key][primary.name].p for key in family]), strict=True))
+    # What a study asks of its rows does not become harder to see because their controls were run too.
+    adjusted: dict[str, float | None] = {}
+    for controls in (False, True):
+        family = [a.cell.key for a in arms if a.cell.key in differences and bool(a.cell.control) is controls]
+        adjusted |= zip(family, holm([differences[key][primary.name].p for key in family]), strict=True)
     done = []
     for arm in arms:
         if arm.cell.key in differences:

@@ -40,7 +40,7 @@ def pairing(analysis: Analysis) -> tuple[Block, ...] | None:
         Column("effect", "mean / sd of differences"),
         Column("P(row > baseline)", "over pairs"),
         Column("p", "paired t-test; from 5 pairs"),
-        Column("p, Holm", "over all rows; from 5 pairs"),
+        Column("p, Holm", "from 5 pairs"),
         Column("p, sign-flip", "from 8 pairs"),
     )
     lines = tuple(_pair(arm, arm.differences[analysis.primary.name], unit, redrawn) for arm in arms)

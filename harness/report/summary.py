@@ -78,7 +78,7 @@ def summary(analysis: Analysis) -> tuple[Block, ...]:
     items = [
         Item(arm.verdict.sentence, arm.told, arm.verdict.word, _TONES.get(arm.verdict.word, ""))
         for arm in analysis.challengers
-        if arm.verdict is not None
+        if arm.verdict is not None and not arm.cell.control
     ]
     if items and analysis.baseline is not None:
         m = analysis.primary
@@ -109,6 +109,8 @@ def _family(analysis: Analysis, size: int) -> str:
         f" form{'s' * (size == 1)} one family: an interval that leaves 0 out counts only if"
         " its paired t-test still holds after Holm's correction."
     )
+    if any(arm.cell.control for arm in analysis.challengers):
+        text += " Controls are judged below, beside their rows."
     seen = detectable(analysis)
     if seen is not None:
         pairs, low, high = seen

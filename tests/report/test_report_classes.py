@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report.evidence import CLASSES, make_evidence
+from report.complete import CAT, DOG, SHIP, N, answers, stored_gallery
+from report.evidence import make_evidence
 
-from harness.contracts import Evaluation, Figure, Items
+from harness.contracts import Items
 from harness.errors import StoreError
 from harness.report import Evidence, build
 from harness.report.analysis import analyse
@@ -17,25 +18,6 @@ from harness.report.build import compose
 from harness.report.document import Fold, Gallery, Section, Table, Text
 from harness.stats import class_differences
 from harness.trial import Cell
-
-N = 1000
-CAT, DOG, SHIP = (CLASSES.index(c) for c in ("cat", "dog", "ship"))
-
-
-def answers(evidence: Evidence, classes: int = 10, size: int = N) -> dict[str, Items]:
-    """Every row errs at random in 10 % of images; `se` also takes 40 % of cats for dogs, and never misses a ship."""
-    target = (np.arange(size) % classes).astype(np.int32)
-    found = {}
-    for cell in evidence.study.cells:
-        for trial in cell.trials:
-            random = np.random.default_rng(trial.config.seed)
-            predicted = np.where(random.random(size) < 0.1, (target + 3) % classes, target)
-            if cell.label == "se":
-                predicted[(target == CAT) & (random.random(size) < 0.4)] = DOG
-                predicted[target == SHIP] = SHIP
-            values = {"target": target, "predicted": predicted.astype(np.int32)}
-            found[trial.id] = Items(tuple(map(str, range(size))), values)
-    return found
 
 
 def evidence_of(arms: tuple[str, ...] = ("none", "se", "eca"), seeds: int = 3, **more: object) -> Evidence:
@@ -185,15 +167,6 @@ def test_rows_that_were_tested_on_other_images_are_not_compared():
 
     blocks = sections(dataclasses.replace(evidence, items=items))["Class by class"].blocks
     assert any("'se' was tested on other images" in b.text for b in blocks if isinstance(b, Text))
-
-
-def stored_gallery(evidence: Evidence, **changes: object) -> Evaluation:
-    rows = {c.key: {"only_right": 2.0 * i, "images": 1000.0, "seeds": 3.0} for i, c in enumerate(evidence.study.cells)}
-    images = np.random.default_rng(0).integers(0, 255, (1, 2, 64, 64, 3), dtype=np.uint8)
-    data = {"images": images, "rows": np.array(["x"]), "columns": np.array(["cat → dog", "ship → <b>truck</b> / cat"])}
-    figure = Figure("gallery-1", "strip", "se", "Images that only 'se' gets right", data)
-    signature = {"version": 1, "rows": {c.key: [t.id for t in c.trials] for c in evidence.study.cells}}
-    return dataclasses.replace(Evaluation("gallery", signature, rows, figures=(figure,)), **changes)
 
 
 def test_the_gallery_shows_counts_pictures_and_that_chance_makes_some():

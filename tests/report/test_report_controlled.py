@@ -5,32 +5,21 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from report.evidence import make_evidence, make_record, make_trial
+import pytest
+from report.complete import with_controls
+from report.evidence import make_evidence
 
 from harness.report import Evidence, build
 from harness.report.analysis import analyse
 from harness.report.controlled import controlled
 from harness.report.document import Bullets, Section, Table
+from harness.report.summary import summary
 from harness.stats import paired_difference
-from harness.trial import Cell, Choice
-
-ARMS = ("none", "se")
 
 
 def evidence(gains: dict[str, float], seeds: int = 6) -> Evidence:
-    """`none`, `se` (a gain of 1.2 points), and controls with the gains given; the identity copies the baseline."""
-    made = make_evidence(ARMS, seeds)
-    cells, records = list(made.study.cells), dict(made.records)
-    base, row = cells[0], cells[1]
-    for index, (name, gain) in enumerate(gains.items(), 5):
-        trials = tuple(make_trial(Choice.of(name, of=Choice("se")), seed) for seed in range(seeds))
-        cells.append(Cell(f"se-{name}", f"se: {name.replace('_', ' ')}", (), trials, control=name, of=row.key))
-        for trial, twin in zip(trials, base.trials, strict=True):
-            records[trial.id] = make_record(trial, gain, index)
-            if name == "identity_gate":
-                records[trial.id] = dataclasses.replace(records[trial.id], metrics=records[twin.id].metrics)
-    study = dataclasses.replace(made.study, cells=tuple(cells))
-    return dataclasses.replace(made, study=study, records=records, figures=lambda _: ())
+    """`none`, `se` (a gain of 1.2 points), and controls of `se`; no stored figures."""
+    return with_controls(make_evidence(("none", "se"), seeds), "cell-1", gains)
 
 
 def section(found: Evidence) -> Section:
@@ -54,7 +43,7 @@ def test_the_table_holds_the_paired_differences():
     (line,) = table.lines
     cells = {c.key: c for c in found.study.cells}
     values = {k: {t.config.seed: found.records[t.id].metrics["top1"] for t in c.trials} for k, c in cells.items()}
-    wanted = paired_difference(values["cell-1"], values["se-matched_conv"])
+    wanted = paired_difference(values["cell-1"], values["cell-1-matched_conv"])
     labels = [c.label for c in table.columns]
     assert labels == ["row", "gain (pp)", "matched conv (pp)", "identity gate (pp)", "shuffled gate (pp)",
                       "row − matched conv (pp)", "row − shuffled gate (pp)"]  # fmt: skip
@@ -101,6 +90,21 @@ def test_controls_that_have_not_run_leave_dashes():
     (table,) = (b for b in section(found).blocks if isinstance(b, Table))
     assert [e.text for e in table.lines[0].entries[2:]] == ["–", "–", "–"]
     assert all("is there to compare" in t for t in said(found))
+
+
+def test_a_rows_verdict_does_not_depend_on_its_controls_being_run():
+    gains = {"matched_conv": 0.002, "identity_gate": 0.0, "shuffled_gate": 0.011}
+    alone, controlled_too = analyse(evidence({})), analyse(evidence(gains))
+    row, same = (next(a for a in found.arms if a.label == "se") for found in (alone, controlled_too))
+    controls = [a for a in controlled_too.arms if a.cell.control]
+
+    assert row.adjusted_p is not None
+    assert (same.adjusted_p, same.verdict) == (row.adjusted_p, row.verdict)
+    assert all(a.verdict is not None for a in controls)
+    tested = [a for a in controls if a.differences["top1"].p is not None]
+    assert max(a.adjusted_p / a.differences["top1"].p for a in tested if a.differences["top1"].p) == pytest.approx(3)
+    told = [b for b in summary(controlled_too) if isinstance(b, Bullets)]
+    assert [i.label for i in told[-1].items] == [same.told], "the summary judges what the study asks about"
 
 
 def test_the_section_is_part_of_the_report(tmp_path: Path):
