@@ -19,6 +19,8 @@ from .registry import Registry
 from .trial import Config, Stage, Trial
 
 UPDATES = 4
+PATIENCE = 5.0
+"""Seconds for the updates of one stage, after which two have to do: the first warms up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +76,6 @@ def _update(parts: Parts, registry: Registry, loader: Loader, config: Config, st
         now = time.perf_counter()
         times.append(now - started)
         started = now
+        if len(times) > 1 and sum(times) > PATIENCE:
+            break
     return statistics.median(times[1:] or times)

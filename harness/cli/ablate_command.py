@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from ..discovery import Plugins
     from ..planning import Plan
     from ..store import Store
+
+MEASURE_FOR = 60.0
+"""Seconds after which a dry run measures no further row: large models take minutes each on a CPU."""
 
 
 def _workers(context: click.Context, parameter: click.Parameter, value: str) -> int | Literal["auto"]:
@@ -121,12 +125,15 @@ def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
     from .tables import duration, plain_table, plural
 
     pending = {t.id for t in plan.pending}
-    rows, total = [], 0.0
+    rows, total, unmeasured, started = [], 0.0, 0, time.monotonic()
     for cell in plan.study.cells:
         waiting = [t for t in cell.trials if t.id in pending]
         cost: Estimate | None = None
         trouble = "–"
-        if waiting:
+        if waiting and rows and time.monotonic() - started > MEASURE_FOR:
+            unmeasured += len(waiting)
+            trouble = "not measured"
+        elif waiting:
             try:
                 cost = estimate(waiting[0], plugins.registry, data_root(), machine.devices[0], machine.threads)
                 total += cost.seconds * len(waiting)
@@ -144,8 +151,11 @@ def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
         click.echo("nothing to train; without --dry-run the report is written again")
         return
     estimated = duration(total / machine.workers)
+    rest = f" for {len(pending) - unmeasured} of them" if unmeasured else ""
     click.echo(
-        f"{plural(len(pending), 'trial')} to train, about {estimated} with {machine.workers} at a time "
+        f"{plural(len(pending), 'trial')} to train, about {estimated}{rest} with {machine.workers} at a time "
         f"on {', '.join(machine.devices)}"
     )
+    if unmeasured:
+        click.echo(f"the rows that are not measured came after {MEASURE_FOR:.0f} s of measuring")
     click.echo("training alone, measured just now; starting up, testing and the report come on top")

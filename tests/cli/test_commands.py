@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from harness.cli import ablate_command, group
 
 GRID = """\
 study: tiny
@@ -101,6 +104,20 @@ def test_another_study_with_the_same_trials_trains_only_what_is_new(study: Path)
     assert "0 done, 2 to run" in lines["eca"]
     assert "2 trials to train, about" in done.stdout
     assert not (study / "runs" / "studies" / "other.json").exists()
+
+
+def test_a_dry_run_stops_measuring_and_says_which_rows_it_did_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ablate_command, "MEASURE_FOR", 0.0)
+    write_grid(tmp_path)
+    where = ("--runs", str(tmp_path / "runs"), "--grid", str(tmp_path / "grid.yaml"))
+    done = CliRunner().invoke(group, ["ablate", *where, "--dry-run"], catch_exceptions=False)
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+
+    assert done.exit_code == 0
+    assert "updates of" in lines["none"]
+    assert "not measured" in lines["se"]
+    assert "4 trials to train, about" in done.stdout
+    assert "for 2 of them" in done.stdout
 
 
 def test_a_study_asked_for_in_another_form_is_told_that_its_report_goes(tmp_path: Path):
