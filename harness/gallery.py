@@ -13,6 +13,7 @@ import numpy as np
 
 from .contracts import Evaluation, Figure, Split
 from .errors import StoreError
+from .pixels import enlarged, picture, thinned
 from .registry import Registry
 from .store import Store
 from .trial import Record, Study
@@ -23,7 +24,7 @@ VERSION = 1
 SHOWN = 8
 """Pictures a row, by the order of the test split and not by taste."""
 SIDE, LARGEST = 64, 256
-"""Pixels: smaller images are enlarged by a whole number, larger ones thinned out."""
+"""Pixels of the shorter and of the longer side: images are enlarged by a whole number, then thinned out."""
 
 _DEFINITIONS = {
     "only_right": "images that this row gets right in the majority of its seeds, and every other row wrong in the"
@@ -55,8 +56,7 @@ def make_gallery(study: Study, store: Store, registry: Registry, data_root: Path
         return
     signature = {"version": VERSION, "rows": {key: [r.id for r in own] for key, own in records.items()}}
     try:
-        before = store.study_evaluation(study.name, NAME)
-        if before is not None and before.signature == signature:
+        if _known(study, store, signature):
             return
         labels = {c.key: c.label for c in study.cells}
         found = {key: a for key, own in records.items() if (a := _answers(labels[key], own, store)) is not None}
@@ -69,6 +69,14 @@ def make_gallery(study: Study, store: Store, registry: Registry, data_root: Path
         warnings.warn(what, RuntimeWarning, stacklevel=2)
         return
     store.write_study_evaluation(study.name, evaluation)
+
+
+def _known(study: Study, store: Store, signature: Mapping[str, Any]) -> bool:
+    try:
+        before = store.study_evaluation(study.name, NAME)
+    except StoreError:  # a damaged file is made again
+        return False
+    return before is not None and before.signature == signature
 
 
 def _records(study: Study, store: Store) -> dict[str, list[Record]]:
@@ -169,7 +177,7 @@ def _figure(
         raise StoreError("the test split has other classes than those that the trials stored")
     columns = [f"{classes[answers.target[p]]} → {_said([o[:, p] for o in others], classes)}" for p in places]
     data = {
-        "images": thumbnails(batch["inputs"].cpu().numpy())[None],
+        "images": np.stack([_thumbnail(image) for image in batch["inputs"].cpu().numpy()])[None],
         "rows": np.array(["only right"]),
         "columns": np.array(columns),
         "items": np.array([split.ids[i] for i in index]),
@@ -178,26 +186,12 @@ def _figure(
     return Figure(key, "strip", answers.label, alt, data)
 
 
+def _thumbnail(image: Array) -> Array:
+    return thinned(enlarged(picture(image), SIDE), LARGEST)
+
+
 def _said(predicted: list[Array], classes: tuple[str, ...]) -> str:
     """What the other rows said most often, each row by most of its seeds; at most two classes."""
     votes = Counter(int(np.bincount(p, minlength=len(classes)).argmax()) for p in predicted)
     named = [classes[k] for k, _ in votes.most_common(2)]
     return " / ".join(named) + (" / …" if len(votes) > 2 else "")
-
-
-def thumbnails(images: Array) -> Array:
-    """[B, C, H, W] with 1 or 3 channels as uint8 [B, h, w] or [B, h, w, 3].
-
-    Floats in [0, 1] are taken as they are; other floats are stretched over the least and greatest value of each image,
-    since a split does not say how it normalised them.
-    """
-    if images.dtype != np.uint8:
-        values = images.astype(np.float64)
-        if values.min() < 0 or values.max() > 1:
-            low, high = (end(values, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
-            values = (values - low) / np.maximum(high - low, 1e-12)
-        images = np.rint(255 * values).astype(np.uint8)
-    side = max(images.shape[2:])
-    factor, step = max(1, -(-SIDE // side)), max(1, -(-side // LARGEST))
-    images = images[..., ::step, ::step].repeat(factor, axis=2).repeat(factor, axis=3)
-    return np.ascontiguousarray(images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1))

@@ -125,7 +125,8 @@ def _dry_run(plan: Plan, machine: Machine, plugins: Plugins) -> None:
     from .tables import duration, plain_table, plural
 
     pending = {t.id for t in plan.pending}
-    rows, total, unmeasured, started = [], 0.0, 0, time.monotonic()
+    rows: list[tuple[str, str, str]] = []
+    total, unmeasured, started = 0.0, 0, time.monotonic()
     for cell in plan.study.cells:
         waiting = [t for t in cell.trials if t.id in pending]
         cost: Estimate | None = None

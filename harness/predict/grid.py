@@ -15,6 +15,7 @@ from .stills import fitted, jpeg
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
 
 MOST = 60
 """Pictures of a sheet and of a page."""
@@ -22,43 +23,48 @@ CELL = 480
 """Pixels of the longer side of the pictures that are kept for it."""
 
 _WIDTH = 1600
-_MARGIN, _GAP = 32, 14
+MARGIN, GAP = 32, 15
 _NARROWEST, _WIDEST = 140, 480
-_TITLE, _NOTE, _LABEL = 26, 17, 16
+TITLE, NOTE, _LABEL = 26, 17, 16
 
 
 def columns(count: int, proportion: float) -> int:
     """For a sheet about 1.5 times as wide as high; `proportion` is a picture's width by its height."""
     ideal = round(math.sqrt(1.5 * count / (proportion / (1 + 0.15 * proportion))))
-    return max(1, min(count, ideal, (_WIDTH + _GAP) // (_NARROWEST + _GAP)))
+    return max(1, min(count, ideal, (_WIDTH + GAP) // (_NARROWEST + GAP)))
 
 
 def grid_jpeg(pictures: Sequence[Image], keyframes: Sequence[Keyframe], title: str, note: str) -> bytes:
     """One JPEG. `pictures` of equal size, and as many `keyframes`; `note` says how many are not shown."""
-    from PIL import Image, ImageDraw
-
     across = columns(len(pictures), pictures[0].width / pictures[0].height)
-    cell = max(_NARROWEST, min(_WIDEST, (_WIDTH + _GAP) // across - _GAP, pictures[0].width))
+    cell = max(_NARROWEST, min(_WIDEST, (_WIDTH + GAP) // across - GAP, pictures[0].width))
     shrunk = [fitted(p, cell, 3 * cell) for p in pictures]
     high = max(p.height for p in shrunk)
     label = _LABEL + 16
     down = math.ceil(len(shrunk) / across)
-    inner = max(across * (cell + _GAP) - _GAP, 720)
-    head = _TITLE + _NOTE + 30
-    size = (inner + 2 * _MARGIN, _MARGIN + head + down * (high + label + _GAP) - _GAP + _MARGIN)
-    sheet = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), cut(title, font(_TITLE), inner), fill=INK, font=font(_TITLE))
-    draw.text((_MARGIN, _MARGIN + _TITLE + 10), cut(note, font(_NOTE), inner), fill=MUTED, font=font(_NOTE))
+    inner = max(across * (cell + GAP) - GAP, 720)
+    sheet, draw, start = headed(inner, down * (high + label + GAP) - GAP, title, note)
     for k, (picture, keyframe) in enumerate(zip(shrunk, keyframes, strict=True)):
-        left = _MARGIN + k % across * (cell + _GAP)
-        top = _MARGIN + head + k // across * (high + label + _GAP)
+        left = MARGIN + k % across * (cell + GAP)
+        top = start + k // across * (high + label + GAP)
         sheet.paste(picture, (left, top + high - picture.height))
         below = top + high + 5
         draw.text((left, below), clock(keyframe.seconds), fill=INK, font=font(_LABEL))
         colour = COLOURS[1] if keyframe.rank == 1 else MUTED
         draw.text((left + cell, below), f"{keyframe.score:.3f}", fill=colour, font=font(_LABEL), anchor="ra")
     return jpeg(sheet, 88)
+
+
+def headed(inner: int, below: int, title: str, note: str) -> tuple[Image, ImageDraw, int]:
+    """An empty sheet, `inner` pixels wide and `below` high under its head, and the row at which the head ends."""
+    from PIL import Image, ImageDraw
+
+    head = MARGIN + TITLE + NOTE + 32
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, head + below + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), cut(title, font(TITLE), inner), fill=INK, font=font(TITLE))
+    draw.text((MARGIN, MARGIN + TITLE + 10), cut(note, font(NOTE), inner), fill=MUTED, font=font(NOTE))
+    return sheet, draw, head
 
 
 def cut(text: str, face: Any, width: float) -> str:

@@ -5,7 +5,6 @@ Grad-CAM: Selvaraju et al. 2017, arXiv:1610.02391, eq. 1 and 2, computed by capt
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ConfigError
+from ..pixels import enlarged
 
 Array = np.ndarray[Any, Any]
 TINY = 1e-12
@@ -153,9 +153,3 @@ def overlay(image: Array, heat: Array, side: int = 96) -> Array:
     colour = np.asarray(mpl.colormaps["inferno"](large))[..., :3].astype(np.float32) * 255
     share = OPACITY * large[..., None]
     return np.asarray((shown * (1 - share) + colour * share).round().clip(0, 255).astype(np.uint8))
-
-
-def enlarged(image: Array, side: int = 96) -> Array:
-    """`image` [H, W, ...] with every pixel repeated as often as it takes to have no side shorter than `side`."""
-    times = max(1, math.ceil(side / max(1, min(image.shape[:2]))))
-    return np.asarray(image.repeat(times, axis=0).repeat(times, axis=1))

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from ..contracts import Evaluation, Figure, Items
 from ..errors import ConfigError
+from ..pixels import enlarged, picture
 from .gates import AT_ONCE, ITEMS, looked
-from .looking import Array, channel_gain, enlarged, grad_cam, overlay, place_gain
-from .opened import Opened, picture, spread
+from .looking import Array, channel_gain, grad_cam, overlay, place_gain
+from .opened import Opened, spread
 
 NAME = "maps"
 VERSION = 1
@@ -49,7 +50,7 @@ def measure_maps(opened: Opened, chosen: Sequence[int]) -> Evaluation:
 def _grad_cam(opened: Opened, chosen: Sequence[int]) -> Figure:
     raw, shown = opened.shown(chosen)
     heat = grad_cam(opened.model, shown, raw["target"]).cpu().numpy()
-    pictures = [picture(image) for image in raw["inputs"]]
+    pictures = [picture(image) for image in raw["inputs"].cpu().numpy()]
     drawn = [overlay(p, h, SIDE) for p, h in zip(pictures, heat, strict=True)]
     return Figure(
         "gradcam",

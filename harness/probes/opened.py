@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..assembly import Parts, open_data, stored_model
 from ..augment.pipeline import Pipeline
@@ -112,14 +110,3 @@ def spread(total: int, most: int) -> list[int]:
     if total <= most:
         return list(range(total))
     return [i * total // most for i in range(most)]
-
-
-def picture(image: Tensor) -> np.ndarray[Any, Any]:
-    """uint8 [H, W, 3] of a stored image [C, H, W]: bytes as they are, floats from least to most; grey if not RGB."""
-    x = image.detach().cpu()
-    if x.dtype != torch.uint8:
-        x = x.float()
-        x = ((x - x.min()) / (x.max() - x.min()).clamp(min=1e-12) * 255).round().to(torch.uint8)
-    if len(x) != 3:
-        x = x.float().mean(dim=0, keepdim=True).to(torch.uint8).expand(3, -1, -1)
-    return np.ascontiguousarray(x.permute(1, 2, 0).numpy())

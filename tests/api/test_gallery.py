@@ -11,7 +11,8 @@ import pytest
 
 import harness
 from harness import api, discovery
-from harness.gallery import make_gallery, only_right, thumbnails
+from harness.gallery import LARGEST, SIDE, make_gallery, only_right
+from harness.pixels import enlarged, picture, thinned
 from harness.store import Store
 from harness.trial import Study
 
@@ -55,7 +56,7 @@ def test_what_is_stored_is_what_only_one_row_gets_right_in_the_order_of_the_spli
             continue
         names = [f"{items[0].values['target'][p]} → {other.values['predicted'][p]}" for p in places[:8]]
         assert drawn[cell.label].data["columns"].tolist() == names
-        assert drawn[cell.label].data["images"].shape == (1, len(names), 64, 64)
+        assert drawn[cell.label].data["images"].shape == (1, len(names), 64, 64, 3)
 
 
 def test_the_pixels_are_those_of_the_test_split(trained: tuple[Study, Store]):
@@ -67,7 +68,7 @@ def test_the_pixels_are_those_of_the_test_split(trained: tuple[Study, Store]):
     place = list(split.ids).index(figure.data["items"][0])
     whole = np.asarray(split.resident()["inputs"][place, 0])
 
-    np.testing.assert_array_equal(figure.data["images"][0, 0, ::8, ::8], whole)
+    np.testing.assert_array_equal(figure.data["images"][0, 0, ::8, ::8, 0], whole)
 
 
 def test_a_second_call_does_nothing_and_other_trials_make_it_anew(trained: tuple[Study, Store]):
@@ -129,20 +130,29 @@ def test_right_and_wrong_are_those_of_most_seeds():
     assert {key: places.tolist() for key, places in got.items()} == {"mine": [0], "other": [], "halved": []}
 
 
-@pytest.mark.parametrize(
-    ("images", "shape"),
-    [
-        (np.zeros((2, 1, 8, 8), np.uint8), (2, 64, 64)),
-        (np.zeros((2, 3, 32, 32), np.uint8), (2, 64, 64, 3)),
-        (np.zeros((1, 3, 600, 400), np.uint8), (1, 200, 134, 3)),
-    ],
-)
-def test_thumbnails_are_enlarged_or_thinned_out(images: np.ndarray, shape: tuple[int, ...]):
-    assert thumbnails(images).shape == shape
+@pytest.mark.parametrize(("shape", "shown"), [((1, 8, 8), 64), ((3, 32, 32), 64), ((3, 600, 400), 200)])
+def test_thumbnails_are_enlarged_or_thinned_out(shape: tuple[int, ...], shown: int):
+    small = thinned(enlarged(picture(np.zeros(shape, np.uint8)), SIDE), LARGEST)
+    assert small.shape == (shown, round(shown * shape[2] / shape[1]), 3) or small.shape == (200, 134, 3)
 
 
-def test_floats_become_bytes():
-    unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 1, 8, 8)
-    assert thumbnails(unit)[0, -1, -1] == 255
-    assert thumbnails(5 * unit - 2)[0, 0, 0] == 0
-    assert thumbnails(5 * unit - 2)[0, -1, -1] == 255
+def test_pictures_are_bytes_in_grey_or_colour():
+    unit = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    assert picture(unit)[-1, -1].tolist() == [255, 255, 255]
+    assert picture(unit / 2)[-1, -1].tolist() == [128, 128, 128], "what lies in [0, 1] is not stretched"
+    assert picture(5 * unit - 2)[0, 0, 0] == 0
+    assert picture(5 * unit - 2)[-1, -1, 0] == 255
+    bytes_ = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    assert np.array_equal(picture(bytes_), bytes_.transpose(1, 2, 0))
+    assert picture(np.stack([bytes_[0], bytes_[0] + 2])).tolist() == picture(bytes_[:1] + 1).tolist()
+
+
+def test_a_damaged_gallery_is_made_again(trained: tuple[Study, Store]):
+    study, store = trained
+    make(study, store)
+    before = store.study_evaluation(study.name, "gallery")
+    (path,) = (store.root / "studies" / "evaluations").rglob("gallery.json")
+    path.write_text("{")
+    make(study, store)
+
+    assert store.study_evaluation(study.name, "gallery").rows == before.rows

@@ -23,6 +23,7 @@ FLOORS = {
     "discovery": 2,
     "grid": 2,
     "arrays": 2,
+    "pixels": 2,
     "store": 2,
     "environment": 2,
     "data": 2,
@@ -66,6 +67,7 @@ ALLOWED = {
     "discovery": {"hookspecs", "registry", "errors"},
     "grid": {"trial", "registry", "sources", "errors", "contracts", "data"},
     "arrays": {"contracts", "errors"},
+    "pixels": set(),
     "store": {"restore", "trial", "contracts", "errors", "arrays"},
     "environment": {"errors"},
     "data": {"errors", "contracts"},
@@ -94,7 +96,7 @@ NO_TORCH = {
     "store",
 }
 NO_TORCH |= {"environment", "data", "stats", "claims", "planning", "executors", "report", "predict", "api", "cli"}
-NO_TORCH |= {"trackers", "comparing", "gallery", "latency"}
+NO_TORCH |= {"trackers", "comparing", "gallery", "latency", "pixels"}
 
 
 def modules() -> list[Path]:
