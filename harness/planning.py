@@ -138,7 +138,14 @@ def check_metrics(study: Study, registry: Registry, file: str) -> None:
             f"{file}: rows have different tasks ({what})", "their numbers compare with nothing: one study each"
         )
         raise GridError([error])
-    known = [m.name for m in task.metrics] + ["parameters", "attention_parameters", "macs", "seconds", "peak_memory"]
+    known = [m.name for m in task.metrics] + [
+        "parameters",
+        "attention_parameters",
+        "macs",
+        "seconds",
+        "peak_memory",
+        "latency",
+    ]
     known += trainable_names(study)
     mistakes = []
     for i, claim in enumerate(study.claims):

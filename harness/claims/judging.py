@@ -13,6 +13,7 @@ from ..trial import Cell, Claim, Record, Study
 from .exclusions import Identities, find_clashes, row_name
 from .numbers import Reported, counted, read, seed_values, unfinished
 from .settings import Defaults, Where, find_cell
+from .timing import LATENCY, Timing, timed
 
 VerdictWord: TypeAlias = Literal["reproduced", "contradicted", "inconclusive", "not comparable", "impossible"]
 
@@ -40,6 +41,7 @@ class _Audit:
     metrics: Mapping[str, Metric]
     defaults: Defaults | None
     disowned: Mapping[str, str]
+    timings: Mapping[str, Timing]
 
     def row(self, where: Where) -> str:
         """Two descriptions of one row of the study are the same, however many settings they name."""
@@ -55,15 +57,17 @@ def judge(
     defaults: Defaults | None = None,
     remarks: Identities | None = None,
     disowned: Mapping[str, str] | None = None,
+    timings: Mapping[str, Timing] | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge every claim of a study, in order.
 
     records: by trial id. metrics: by name, costs included. identities: the task's; it is given the numbers that one
     publication claims for one row, in the units of records; remarks: likewise, for what is possible.
     defaults: (kind, name) -> options that a grid left out. disowned: key of a row that is not ranked with the others ->
-    why, without a full stop; a number of it is judged, and the sentence ends with that.
+    why, without a full stop; a number of it is judged, and the sentence ends with that. timings: by the row's key.
     """
-    audit = _Audit(study, records, metrics, defaults, disowned or {})
+    metrics = {**metrics, LATENCY.name: LATENCY}
+    audit = _Audit(study, records, metrics, defaults, disowned or {}, timings or {})
     clashes = find_clashes(study.claims, metrics, identities, audit.row, remarks)
     judged = []
     for i, claim in enumerate(study.claims):
@@ -101,9 +105,11 @@ def _measured(audit: _Audit, claim: Claim) -> Judgement:
         cell = find_cell(audit.study, where, audit.defaults)
         if isinstance(cell, str):
             return Judgement(claim, "not comparable", cell)
-        if not any(_done(audit, cell, metric)):
+        if metric is not LATENCY and not any(_done(audit, cell, metric)):
             return Judgement(claim, "not comparable", unfinished(cell, audit.records, metric))
         cells.append(cell)
+    if metric is LATENCY:
+        return Judgement(claim, "not comparable", timed(cells, audit.timings, number))
     if number is not None and not claim.difference:
         return _absolute(audit, claim, metric, cells[0], number)
     if len(cells) != 2 or cells[0].key == cells[1].key:

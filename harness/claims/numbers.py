@@ -12,7 +12,11 @@ from ..trial import TRAINABLE, Cell, Claim, Record
 EXACT = ("parameters", "attention_parameters", "macs")
 """Costs that are counted, not measured: every seed has the same number, and a wrong one is impossible."""
 _PREFIX = {"k": 1e3, "K": 1e3, "thousand": 1e3, "M": 1e6, "million": 1e6, "G": 1e9, "billion": 1e9}
-_PARTS = {"s": {"ms": 1e-3, "min": 60.0, "h": 3600.0}, "bytes": {"MB": 1e6, "GB": 1e9, "MiB": 2.0**20, "GiB": 2.0**30}}
+_PARTS = {
+    "ms": {"s": 1e3, "us": 1e-3},
+    "s": {"ms": 1e-3, "min": 60.0, "h": 3600.0},
+    "bytes": {"MB": 1e6, "GB": 1e9, "MiB": 2.0**20, "GiB": 2.0**30},
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..claims import Judgement, judge
 from ..claims.numbers import counted, seed_values
+from ..claims.timing import Timing
 from ..contracts import Metric
 from ..errors import ConfigError
 from ..stats import Difference, Interval, Verdict, holm, mde, mean_interval, paired_difference, verdict
@@ -203,8 +204,9 @@ def analyse(evidence: Evidence) -> Analysis:
         arms = _compared(arms, reference, evidence.metrics, primary)
     metrics = {m.name: m for m in (*evidence.metrics, *COSTS, *stage_costs(evidence.study))}
     disowned = {a.cell.key: disowned_because(a) for a in arms if not a.ranked}
+    timings = {key: Timing(t.median_ms, t.batch, t.device) for key, t in evidence.latency.items()}
     judgements = judge(
-        evidence.study, records, metrics, evidence.identities, evidence.defaults, evidence.remarks, disowned
+        evidence.study, records, metrics, evidence.identities, evidence.defaults, evidence.remarks, disowned, timings
     )
     baseline = None if reason else next((a for a in arms if a.cell.baseline), None)
     return Analysis(evidence, records, primary, others, tuple(arms), baseline, reason, judgements, broken)

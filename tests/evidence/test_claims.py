@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harness.claims import MISSING, Judgement, judge, setting
+from harness.claims.timing import Timing
 from harness.contracts import Metric
 from harness.trial import Cell, Choice, Claim, Config, Provenance, Recipe, Record, Stage, Study, Term, Trial, Value
 
@@ -530,3 +531,42 @@ def test_a_default_that_the_grid_left_out_is_looked_up() -> None:
 def test_true_is_not_one() -> None:
     (found,) = audit(Claim("top1", "paper", 93.2, where(attention="se", augment__crop=1), unit="%"))
     assert found.verdict == "not comparable"
+
+
+TIMINGS = {"none": Timing(2.0, 1, "cpu"), "hybrid_sequential": Timing(3.0, 1, "cpu")}
+
+
+def timed(claim: Claim, timings: Mapping[str, Timing] = TIMINGS) -> Judgement:
+    rows = (cell(NONE), cell(SE), cell(HYBRID))
+    study = Study("s", "t", "product", rows, claims=(claim,))
+    return judge(study, records(rows), METRICS, lambda _: (), timings=timings)[0]
+
+
+def test_a_latency_stands_beside_what_was_measured_here_and_gets_no_verdict():
+    one = timed(Claim("latency", "the paper", 2.7, where(attention="hybrid_sequential"), unit="ms"))
+    assert one.verdict == "not comparable"
+    assert "Reported 2.7 ms" in one.sentence
+    assert "Measured here: 3 ms (batch 1 on cpu)" in one.sentence
+    assert "belongs to its machine" in one.sentence
+
+
+def test_a_relative_latency_gets_the_ratio_of_the_two_rows():
+    pair = (where(attention="hybrid_sequential"), where(attention="none"))
+    both = timed(Claim("latency", "the paper", 29, difference=pair, unit="relative %"))
+    assert both.verdict == "not comparable"
+    assert "3 ms against 2 ms (batch 1 on cpu), that is +50.00 %" in both.sentence
+    unmeasured = timed(Claim("latency", "the paper", 29, difference=pair, unit="relative %"), {})
+    assert "latency of 'hybrid_sequential' was not measured here" in unmeasured.sentence
+
+
+def test_latencies_that_exclude_each_other_are_impossible_like_other_numbers():
+    rows = (cell(NONE), cell(HYBRID))
+    pair = (where(attention="hybrid_sequential"), where(attention="none"))
+    claims = (
+        Claim("latency", "the paper", 2.1, where(attention="none"), unit="ms"),
+        Claim("latency", "the paper", 2.7, where(attention="hybrid_sequential"), unit="ms"),
+        Claim("latency", "the paper", 60, difference=pair, unit="relative %"),
+    )
+    study = Study("s", "t", "product", rows, claims=claims)
+    judged = judge(study, records(rows), METRICS, lambda _: (), timings=TIMINGS)
+    assert [j.verdict for j in judged] == ["not comparable", "not comparable", "impossible"]
