@@ -20,7 +20,7 @@ from .trial import Record, Study
 
 Array = np.ndarray[Any, Any]
 NAME = "gallery"
-VERSION = 1
+VERSION = 2
 SHOWN = 8
 """Pictures a row, by the order of the test split and not by taste."""
 SIDE, LARGEST = 64, 256
@@ -131,7 +131,7 @@ def _evaluation(
     only = only_right({key: a.predicted == a.target for key, a in found.items()})
     split = _split(first, registry, data_root)
     figures, rows = [], {}
-    for order, (key, places) in enumerate(only.items()):
+    for key, places in only.items():
         answers = found[key]
         rows[key] = {
             "only_right": float(len(places)),
@@ -141,7 +141,7 @@ def _evaluation(
         if len(places):
             shown = places[:SHOWN].tolist()
             others = [a.predicted for other, a in found.items() if other != key]
-            figures.append(_figure(f"{NAME}-{order}", answers, shown, others, first.classes, split))
+            figures.append(_figure(key, answers, shown, others, first.classes, split))
     notes = (f"Images are chosen by the order of the test split, at most {SHOWN} a row.",)
     return Evaluation(NAME, signature, rows, _DEFINITIONS, tuple(figures), notes)
 

@@ -17,11 +17,15 @@ from .looking import channel_gain, observe, place_gain
 from .opened import Opened, spread
 
 NAME = "gates"
-VERSION = 1
+VERSION = 2
 ITEMS = 256
 AT_ONCE = 32
 SMALL = 1e-6
 SHUT, OPEN = 0.05, 0.95
+FEW, MARGIN = 0.01, 0.01
+"""So large a share of elements may lie outside of what a gate can be, and so far is not outside yet (rounding)."""
+GATE, UNIT = (0.0, 2.0), (0.0, 1.0)
+"""What multiplies (two branches added, or 1 + a gate, reach 2), and what can be shut or open."""
 
 DEFINITIONS = {
     "mean": f"mean of the effective gate: output / input of the block, element by element where |input| > {SMALL:g}",
@@ -29,7 +33,7 @@ DEFINITIONS = {
     "entropy_channels": "entropy of the gains of channels as a distribution, divided by the logarithm of their number: "
     "1 where all are alike (nothing is selected), 0 where one channel has all; mean over images",
     "entropy_places": "the same over places (height x width)",
-    "saturated": f"share of elements whose effective gate is below {SHUT:g} or above {OPEN:g}",
+    "saturated": f"share of elements whose effective gate is below {SHUT:g} or above {OPEN:g}; only of gates in [0, 1]",
 }
 
 
@@ -41,6 +45,8 @@ class GateSums:
     total: float = 0.0
     squares: float = 0.0
     saturated: int = 0
+    no_gate: int = 0
+    beyond: int = 0
     entropies: dict[str, list[float]] = field(default_factory=lambda: {"channels": [], "places": []})
 
     def add(self, x: Tensor, y: Tensor) -> None:
@@ -52,21 +58,33 @@ class GateSums:
         self.total += float(gate.sum())
         self.squares += float((gate * gate).sum())
         self.saturated += int(((gate < SHUT) | (gate > OPEN)).sum())
+        self.no_gate += _outside(gate, *GATE)
+        self.beyond += _outside(gate, *UNIT)
         self.entropies["channels"] += entropies(channel_gain(x, y))
         self.entropies["places"] += entropies(place_gain(x, y).flatten(1))
 
+    @property
+    def adds(self) -> bool:
+        """Does the block add to its input? Output / input is then no gate, and huge where the input is nearly 0."""
+        return self.no_gate > FEW * self.count
+
     def row(self) -> dict[str, float]:
-        """Empty if the block never got anything but zeros."""
+        """Empty if the block never got anything but zeros; no `saturated` of gates that go beyond [0, 1]."""
         if not self.count:
             return {}
-        mean = self.total / self.count
-        found = {
-            "mean": mean,
-            "spread": math.sqrt(max(0.0, self.squares / self.count - mean * mean)),
-            "saturated": self.saturated / self.count,
-        }
+        found: dict[str, float] = {}
+        if not self.adds:
+            mean = self.total / self.count
+            spread = math.sqrt(max(0.0, self.squares / self.count - mean * mean))
+            found = {"mean": mean, "spread": spread}
+            if self.beyond <= FEW * self.count:
+                found["saturated"] = self.saturated / self.count
         found |= {f"entropy_{k}": sum(v) / len(v) for k, v in self.entropies.items() if v}
         return {key: value for key, value in found.items() if math.isfinite(value)}
+
+
+def _outside(gate: Tensor, low: float, high: float) -> int:
+    return int(((gate < low - MARGIN) | (gate > high + MARGIN)).sum())
 
 
 def entropies(gains: Tensor) -> list[float]:
@@ -99,6 +117,8 @@ def measure_gates(opened: Opened) -> Evaluation:
     silent = [site for site in sums if site not in rows]
     if silent:
         notes.append(f"only zeros, or no feature map, reach the blocks of {', '.join(silent)}")
+    if any(s.adds for s in sums.values()):
+        notes.append("a block that adds to its input has no gate: its mean and spread are left out")
     return Evaluation(NAME, signature(total, opened.device), rows, DEFINITIONS, notes=tuple(notes))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..contracts import Evaluation
+from ..errors import Diverged
 from ..evaluation import evaluate, summarised
 from ..trial import Record
 from .looking import block_of
@@ -17,9 +18,9 @@ from .opened import Opened, spread
 NAME = "knockout"
 VERSION = 1
 STEPS = (2_000, 1_000, 500, 200, 100)
-"""On a CPU so many items at most, the fewer the dearer the study's dearest row is: all rows see the same items."""
+"""On a CPU so many items at most, the fewer the dearer the trial is. Each trial is compared with itself alone."""
 BUDGET = 1e12
-"""Multiply-accumulates that the dearest row may take on a CPU, about half a minute."""
+"""Multiply-accumulates that a trial may take on a CPU, about half a minute."""
 WHOLE, ALL = "none", "all"
 
 
@@ -43,12 +44,12 @@ def knocked_out(model: nn.Module, sites: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def item_count(records: Sequence[Record], device: str) -> int:
-    """How many test items of every trial of a study are looked at; 0 for all."""
+def item_count(record: Record, device: str) -> int:
+    """How many test items of a trial are looked at; 0 for all. Studies share trials, so none has a say in it."""
     if device.startswith("cuda"):
         return 0
-    dearest = max((r.cost.get("macs", 0.0) * (len(r.sites) + 2) for r in records if r.sites), default=0.0)
-    return next((n for n in STEPS if n * dearest <= BUDGET), STEPS[-1])
+    cost = record.cost.get("macs", 0.0) * (len(record.sites) + 2)
+    return next((n for n in STEPS if n * cost <= BUDGET), STEPS[-1])
 
 
 def signature(total: int, most: int, device: str) -> Mapping[str, object]:
@@ -59,7 +60,8 @@ def signature(total: int, most: int, device: str) -> Mapping[str, object]:
 def measure_knockout(opened: Opened, most: int) -> Evaluation:
     """Every metric of the task as trained, without all attention, and without that of each site, on the same items.
 
-    Raises Diverged if a number is not finite.
+    What gives no finite number without its attention is left out, and a note says so. Raises Diverged if the trained
+    model gives none.
     """
     total = len(opened.loader.split)
     chosen = spread(total, most or total)
@@ -67,12 +69,18 @@ def measure_knockout(opened: Opened, most: int) -> Evaluation:
     arms: dict[str, Sequence[str]] = {WHOLE: (), ALL: opened.parts.sites}
     arms |= {site: (site,) for site in opened.parts.sites}
     rows: dict[str, Mapping[str, float]] = {}
+    notes = [f"without attention, on {len(chosen):,} of {total:,} test items, evenly spread; nothing was trained anew"]
     for name, sites in arms.items():
         if name not in (WHOLE, ALL) and len(opened.parts.sites) == 1:
-            rows[name] = rows[ALL]
+            if ALL in rows:
+                rows[name] = rows[ALL]
             continue
-        with knocked_out(opened.model, sites):
-            rows[name] = summarised(opened.parts, evaluate(opened.parts, loader))
+        try:
+            with knocked_out(opened.model, sites):
+                rows[name] = summarised(opened.parts, evaluate(opened.parts, loader))
+        except Diverged as error:
+            if name == WHOLE:
+                raise
+            notes.append(f"no number without the attention of {name}: {error.message}")
     definitions = {m.name: m.definition for m in opened.parts.task.metrics}
-    note = f"without attention, on {len(chosen):,} of {total:,} test items, evenly spread; nothing was trained anew"
-    return Evaluation(NAME, signature(total, most, opened.device), rows, definitions, notes=(note,))
+    return Evaluation(NAME, signature(total, most, opened.device), rows, definitions, notes=tuple(notes))

@@ -26,14 +26,13 @@ def evaluate(study: Study, store: Store, registry: Registry, device: str, thread
     What goes wrong is a warning that names trial and probe, since trained results must reach their report.
     """
     done = [r for t in study.trials() if (r := store.record(t.id)) is not None and r.status == "ok"]
-    most = knockout.item_count(done, device)
     opener = Opener(store, registry, data_root, device)
     with environment.pinned(threads, False):
         for record in done:
             opened: Opened | None = None
             for name in study.evaluate:
                 try:
-                    job = _job(name, record, store, registry, device, most)
+                    job = _job(name, record, store, registry, device)
                     if job is None or _known(store, record.id, name, job[0]):
                         continue
                     opened = opened or opener.open(record)
@@ -53,7 +52,7 @@ def _known(store: Store, trial_id: str, name: str, signature: Mapping[str, objec
     return before is not None and before.signature == signature
 
 
-def _job(name: str, record: Record, store: Store, registry: Registry, device: str, most: int) -> Job | None:
+def _job(name: str, record: Record, store: Store, registry: Registry, device: str) -> Job | None:
     """What would be measured and how; None where a probe says nothing about a trial."""
     total = record.sizes.get("test", 0)
     if name == maps.NAME and record.classes:
@@ -65,6 +64,7 @@ def _job(name: str, record: Record, store: Store, registry: Registry, device: st
     if not record.sites:
         return None
     if name == knockout.NAME:
+        most = knockout.item_count(record, device)
         signature = knockout.signature(total, most, device)
         return signature, lambda opened: knockout.measure_knockout(opened, most)
     attention = record.trial.config.attention

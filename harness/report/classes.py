@@ -48,7 +48,8 @@ def _helped_and_hurt(rows: list[ByClass], names: tuple[str, ...]) -> Table:
     columns = (
         Column("row", numeric=False),
         Column("class", "images", numeric=False),
-        Column("recall (pp)", "row − baseline, 95 % interval"),
+        Column("recall (pp)", "row − baseline, 95 % over images"),
+        Column("over seeds", "95 % interval"),
         Column("verdict", numeric=False),
         Column("F1 (pp)", "row − baseline, 95 % interval"),
         Column("gained most", "predicted instead, images a seed", numeric=False),
@@ -63,6 +64,7 @@ def _helped_and_hurt(rows: list[ByClass], names: tuple[str, ...]) -> Table:
                     row.arm,
                     Entry(names[k], f"{row.scores.support[k]:,}"),
                     _change(row, k, "recall", tone),
+                    _seeds(row, k),
                     Entry(word, tone=tone),
                     _change(row, k, "f1"),
                     Entry(_moved(row, k, names, 1)),
@@ -71,8 +73,9 @@ def _helped_and_hurt(rows: list[ByClass], names: tuple[str, ...]) -> Table:
             )
     caption = (
         f"The {ENDS} classes whose recall rises most and the {ENDS} whose recall falls most in each row, by the mean"
-        f" over seeds. Interval: paired bootstrap over test images ({DRAWS:,} draws), the same images for both rows and"
-        " all seeds; seeds stay as they are, so it says nothing of new seeds."
+        f" over seeds. Over images: paired bootstrap over test images ({DRAWS:,} draws), the same images for both rows"
+        " and all seeds, seeds as they are. Over seeds: paired t-interval. A class is helped or hurt where both leave 0"
+        " out."
     )
     return Table(caption, columns, tuple(lines))
 
@@ -88,12 +91,12 @@ def _extremes(row: ByClass) -> list[int]:
 
 
 def _word(row: ByClass, k: int) -> tuple[str, Tone]:
-    change = row.change
-    if change is not None and change.recall_low[k] > 0:
-        return "helped", "better"
-    if change is not None and change.recall_high[k] < 0:
-        return "hurt", "worse"
-    return "no clear difference", ""
+    if row.change is None:
+        return "no clear difference", ""
+    if row.change.seeds == 1:
+        return "one seed", "muted"
+    words: dict[int, tuple[str, Tone]] = {1: ("helped", "better"), -1: ("hurt", "worse")}
+    return words.get(row.change.sign(k), ("no clear difference", ""))
 
 
 def _change(row: ByClass, k: int, what: str, tone: Tone = "") -> Entry:
@@ -102,6 +105,12 @@ def _change(row: ByClass, k: int, what: str, tone: Tone = "") -> Entry:
         for name in (what, f"{what}_low", f"{what}_high")
     )
     return Entry(numbers.value(mean, "%", signed=True), numbers.span(low, high, "%", signed=True), tone)
+
+
+def _seeds(row: ByClass, k: int) -> Entry:
+    if row.change is None or np.isnan(row.change.seeds_low[k]):
+        return Entry(numbers.NONE)
+    return Entry(numbers.span(float(row.change.seeds_low[k]), float(row.change.seeds_high[k]), "%", signed=True))
 
 
 def _moved(row: ByClass, k: int, names: tuple[str, ...], sign: int) -> str:
@@ -115,16 +124,17 @@ def _moved(row: ByClass, k: int, names: tuple[str, ...], sign: int) -> str:
 
 
 def _multiplicity(rows: list[ByClass]) -> str:
-    """How many intervals leave 0 out, and how many would where nothing differs."""
-    low, high = (np.stack([getattr(r.change, f"recall_{end}") for r in rows]) for end in ("low", "high"))
-    known = int(np.isfinite(low).sum())
-    clear = int(((low > 0) | (high < 0)).sum())
-    classes = low.shape[1]
+    """How many verdicts were possible, and how many fell."""
+    changes = [r.change for r in rows if r.change is not None]
+    known = sum(int(np.isfinite(c.recall_low).sum()) for c in changes)
+    clear = sum(abs(c.sign(k)) for c in changes for k in range(len(c.recall)))
+    classes = len(changes[0].recall)
     return (
         f"{numbers.plural(classes, 'class').replace('classs', 'classes')} × {numbers.plural(len(rows), 'row')} make"
-        f" {numbers.plural(known, 'interval')} of recall, which are not corrected for their number: of as many, about"
-        f" {0.05 * known:.3g} leave 0 out by chance where nothing differs; here {clear} do. The classes above were"
-        " chosen because they changed most, so their differences are larger than a repetition would find."
+        f" {numbers.plural(known, 'comparison')} of recall, which are not corrected for their number: of as many, up to"
+        f" about {0.05 * known:.3g} would get a verdict by chance where nothing differs; here {clear} have one. The"
+        " classes above were chosen because they changed most, so their differences are larger than a repetition would"
+        " find."
     )
 
 
@@ -134,7 +144,7 @@ def _drawn(rows: list[ByClass], names: tuple[str, ...]) -> Gallery:
     limit = 105 * max((float(np.nanmax(e, initial=0.0)) for e in ends), default=0.0) or 1.0
     caption = (
         "Difference of recall to the baseline by class: mean over seeds, and 95 % interval over test images. Blue:"
-        " higher, orange: lower, grey: the interval contains 0. All on one scale."
+        " helped, orange: hurt, grey: one of both intervals contains 0. All on one scale."
     )
     if len(names) > _DRAWN:
         caption += f" Drawn are the {_DRAWN} of {len(names)} classes that change most in each row."

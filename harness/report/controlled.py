@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..stats import Difference, Verdict, holm, paired_difference, verdict
 from ..stats.wording import between, quantity
@@ -18,17 +18,10 @@ from .rows import NOT_RANKED, group, head
 IDENTITY = "identity_gate"
 """It must be equal to the baseline, so nothing is compared with it."""
 
-_RIVALS = {
-    "matched_conv": "a plain convolution of the same size",
-    "shuffled_gate": "itself with the gates of other items",
-}
-_FOLLOWS = {
-    ("matched_conv", "better"): "its gain is more than capacity",
-    ("matched_conv", "worse"): "the convolution is the better use of that size",
-    ("matched_conv", "no clear difference"): "capacity alone may explain what it gains or loses",
-    ("shuffled_gate", "better"): "it matters that an item is gated by what is in it",
-    ("shuffled_gate", "worse"): "gating by what is in the item does harm here",
-    ("shuffled_gate", "no clear difference"): "nothing shows that gating by what is in the item matters",
+_SHUFFLED = {
+    "better": "it matters that an item is gated by what is in it",
+    "worse": "gating by what is in the item does harm here",
+    "no clear difference": "nothing shows that gating by what is in the item matters",
 }
 _TONES: dict[str, Tone] = {"better": "better", "worse": "worse"}
 _DASH = Entry(numbers.NONE, tone="muted")
@@ -41,6 +34,7 @@ class _Against:
     row: Arm
     control: Arm
     kind: str
+    metric: str
     difference: Difference
     verdict: Verdict | None = None
 
@@ -62,6 +56,7 @@ def controlled(analysis: Analysis) -> Section | None:
     for key, own in rows.items():
         items += [_same(analysis, by_key[key], arm) for arm in own.values() if arm.cell.control == IDENTITY]
         items += [_said(analysis, a) for (row, _), a in against.items() if row == key]
+    items += _twins({k: a for k, a in by_key.items() if a.cell.control}, analysis.primary.name)
     blocks: list[Block] = [Table(_caption(analysis), _columns(analysis, kinds), lines), Bullets(tuple(items))]
     compared = sum(a.difference.n > 1 for a in against.values())
     if compared:
@@ -88,10 +83,10 @@ def _judged(
             row = by_key[key]
             if control.cell.control != IDENTITY and row.ranked and control.ranked:
                 d = paired_difference(row.values[m.name], control.values[m.name])
-                found[key, kind] = _Against(row, control, kind, d)
+                found[key, kind] = _Against(row, control, kind, m.name, d)
     adjusted = holm([a.difference.p for a in found.values()])
     return {
-        place: _Against(a.row, a.control, a.kind, a.difference, verdict(a.difference, m.better, None, p, m.unit))
+        place: replace(a, verdict=verdict(a.difference, m.better, None, p, m.unit))
         for (place, a), p in zip(found.items(), adjusted, strict=True)
     }
 
@@ -151,12 +146,22 @@ def _same(analysis: Analysis, row: Arm, control: Arm) -> Item:
         return Item(
             f"{text}, as it must be: the weights of '{row.label}' change nothing by being there.", control.label
         )
+    if _rounds(row) or _rounds(control):
+        rest = "; without `deterministic: true`, trainings on a GPU differ by rounding, which hides whether it is"
+        return Item(f"{text}{rest}.", control.label, tone="muted")
     rest = "; rows with such a block differ from the baseline by more than what the block does"
     return Item(f"{text}{rest}.", control.label, tone="bad")
 
 
+def _rounds(arm: Arm) -> bool:
+    """Do two trainings of one and the same network differ here?"""
+    return any(
+        r.environment.get("device", "").startswith("cuda") and not r.trial.config.train.deterministic for r in arm.ok
+    )
+
+
 def _said(analysis: Analysis, a: _Against) -> Item:
-    rival = _RIVALS.get(a.control.cell.control, f"its control, {a.kind}")
+    rival = _rival(a)
     if a.verdict is None or a.difference.mean is None:
         return Item(f"no seed of it and of {rival} is there to compare.", a.row.label)
     unit, d, word = analysis.primary.unit, a.difference, a.verdict.word
@@ -167,10 +172,59 @@ def _said(analysis: Analysis, a: _Against) -> Item:
     if word == "one seed":
         return Item(f"against {rival} {numbers_of}: one seed allows no verdict.", a.row.label)
     verb = "indistinguishable from" if word == "no clear difference" else f"{word} than"
-    follows = _FOLLOWS.get((a.control.cell.control, word), "")
+    follows = _follows(a, word)
     return Item(
         f"{verb} {rival} {numbers_of}{f': {follows}' if follows else ''}.", a.row.label, word, _TONES.get(word, "")
     )
+
+
+def _rival(a: _Against) -> str:
+    if a.control.cell.control == "shuffled_gate":
+        return "itself with the gates of other items"
+    if a.control.cell.control != "matched_conv":
+        return f"its control, {a.kind}"
+    options = a.control.cell.trials[0].config.attention.as_dict() if a.control.cell.trials else {}
+    return f"a plain convolution of the same {'number of MACs' if options.get('match') == 'macs' else 'size'}"
+
+
+def _follows(a: _Against, word: str) -> str:
+    """What a comparison says beyond itself; about a gain only where the row has one over the baseline."""
+    if a.control.cell.control == "shuffled_gate":
+        return _SHUFFLED.get(word, "")
+    if a.control.cell.control != "matched_conv":
+        return ""
+    gained = a.row.verdict is not None and a.row.verdict.word == "better"
+    harmed = a.control.verdict is not None and a.control.verdict.word == "worse"
+    if word == "better":
+        if harmed:
+            return "but the convolution is worse than nothing in its place, so this is no measure of capacity"
+        return "its gain is more than capacity" if gained else "it is the better use of what it costs"
+    if word == "worse":
+        return "the convolution is the better use of what it costs"
+    if not gained:
+        return "there is no clear gain for capacity to explain"
+    gain = a.row.differences[a.metric].mean
+    low, high = a.difference.low, a.difference.high
+    if gain is None or low is None or high is None or low <= gain <= high:
+        return "these seeds do not tell whether capacity explains its gain"
+    return "capacity may explain its gain"
+
+
+def _twins(controls: Mapping[str, Arm], metric: str) -> list[Item]:
+    """Convolutions in place of blocks of one size are the same network, trained under two names."""
+    found: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in controls.values():
+        values = arm.values[metric]
+        if values and arm.cell.control == "matched_conv":
+            found.setdefault((arm.attention_parameters, *sorted(values.items())), []).append(arm)
+    return [
+        Item(
+            f"the same networks as those of '{arms[0].label}', since the blocks that they stand for have one size.",
+            twin.label,
+        )
+        for arms in found.values()
+        for twin in arms[1:]
+    ]
 
 
 def _caption(analysis: Analysis) -> str:

@@ -36,8 +36,8 @@ def only_one(analysis: Analysis) -> Section | None:
         blocks.append(Text("It was made of other trials than those of this report; run `ablate` again.", "muted"))
     if controls := [a for a in analysis.arms if a.cell.control]:
         blocks.append(Text(f"Left out: {numbers.plural(len(controls), 'control row')}.", "muted"))
-    by_title = {one_line(f.title): f for f in found.figures}
-    drawn = [(a, by_title[a.label]) for a in arms if a.label in by_title]
+    by_key = {f.key: f for f in found.figures}
+    drawn = [(a, by_key[a.cell.key]) for a in arms if a.cell.key in by_key]
     pictures = tuple(p for i, (a, f) in enumerate(drawn) if (p := _picture(a, f, i)) is not None)
     if pictures:
         caption = (

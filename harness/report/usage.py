@@ -96,18 +96,19 @@ def _judged(d: Difference, metric: Metric, p: Probed) -> tuple[str, str, Tone]:
     if d.mean is None:
         return "the knock-out of all blocks gave no usable number.", "not known", "muted"
     if d.low is None or d.high is None:
-        return _without_interval(d, metric, d.mean)
+        return _without_interval(d, metric, d.mean, p)
     ends = between(d.low, d.high, metric.unit, signed=True, difference=True)
     text, word, tone = _supported(d.mean, d.low, d.high, metric, p)
     return f"{text} (95 % interval of the loss {ends}, n = {d.n}).", word, tone
 
 
-def _without_interval(d: Difference, metric: Metric, mean: float) -> tuple[str, str, Tone]:
+def _without_interval(d: Difference, metric: Metric, mean: float, p: Probed) -> tuple[str, str, Tone]:
     loss = quantity(mean, metric.unit, difference=True)
     if d.n == 1:
         text = f"loses {loss} of {metric.name} with all blocks knocked out; one seed allows no interval."
         return text, "one seed", "muted"
-    if mean == 0:
+    trained = list(p.scores[TRAINED].values())
+    if mean == 0 and not _coarse(metric, p, _margin(metric, sum(trained) / len(trained))):
         text = f"knocking all blocks out leaves {metric.name} the same in every one of {d.n} seeds"
         return f"{text}: the network does not need them.", "not needed", "bad"
     return f"all {d.n} seeds lose exactly {loss} of {metric.name}; their spread is not known.", "no interval", "muted"
@@ -117,8 +118,11 @@ def _supported(mean: float, low: float, high: float, metric: Metric, p: Probed) 
     name, change = metric.name, quantity(abs(mean), metric.unit, difference=True)
     worse, better = ("lower", "higher") if metric.better == "higher" else ("higher", "lower")
     trained = list(p.scores[TRAINED].values())
-    bound = max(abs(low), abs(high))
-    if bound <= _margin(metric, sum(trained) / len(trained)):
+    bound, margin = max(abs(low), abs(high)), _margin(metric, sum(trained) / len(trained))
+    if bound <= margin and _coarse(metric, p, margin):
+        text = f"knocking all blocks out changes {name} on too few items ({min(p.items):,}) to tell {change} from 0"
+        return text, "unclear", "muted"
+    if bound <= margin:
         less = f"by less than {_above(bound, metric)}"
         return f"knocking all blocks out changes {name} {less}: the network does not need them", "not needed", "bad"
     if low > 0:
@@ -127,6 +131,11 @@ def _supported(mean: float, low: float, high: float, metric: Metric, p: Probed) 
         return f"without its blocks {name} is {better} by {change}: as trained they do harm here", "harmful", "worse"
     text = f"without its blocks {name} is {worse if mean > 0 else better} by {change}"
     return f"{text}, and these seeds do not tell a loss from none", "unclear", "muted"
+
+
+def _coarse(metric: Metric, p: Probed, margin: float) -> bool:
+    """Is one item of those that were looked at more than the margin? Equal scores then say little."""
+    return metric.unit == "%" and bool(p.items) and 1 / min(p.items) > margin
 
 
 def _above(bound: float, metric: Metric) -> str:

@@ -32,12 +32,16 @@ class ClassDifferences:
     """a - b, [K] each: the mean over seeds with a percentile interval over redrawn items.
 
     Ends are NaN where a class has no item (recall) or fewer than two items were tested. An interval holds seeds and
-    training as they are: it says how far the difference hangs on which items were tested, nothing of new seeds.
+    training as they are: it says how far the difference hangs on which items were tested, nothing of new seeds. That is
+    what `seeds_low` and `seeds_high` say: a t-interval of the recall over the pairs of seeds, NaN where one seed, or
+    seeds that all agree, give none.
     """
 
     recall: Array
     recall_low: Array
     recall_high: Array
+    seeds_low: Array
+    seeds_high: Array
     f1: Array
     f1_low: Array
     f1_high: Array
@@ -45,6 +49,12 @@ class ClassDifferences:
     seeds: int
     draws: int
     level: float
+
+    def sign(self, k: int) -> int:
+        """1 or -1 where both intervals of the recall of class k lie on that side of 0; else 0."""
+        if self.recall_low[k] > 0 and self.seeds_low[k] > 0:
+            return 1
+        return -1 if self.recall_high[k] < 0 and self.seeds_high[k] < 0 else 0
 
 
 def class_scores(target: Array, predicted: Array, classes: int) -> ClassScores:
@@ -77,10 +87,11 @@ def class_differences(
         raise ConfigError(f"cannot pair predictions of shapes {a.shape} and {b.shape}", hint="both are [seeds, items]")
     seen_a, seen_b = class_scores(target, a, classes), class_scores(target, b, classes)
     recall, f1 = seen_a.recall - seen_b.recall, seen_a.f1 - seen_b.f1
+    over_seeds = _over_seeds(target, a, b, classes, level)
     items = len(target)
     if items < 2:
         none = np.full(classes, np.nan)
-        return ClassDifferences(recall, none, none, f1, none, none, items, len(a), draws, level)
+        return ClassDifferences(recall, none, none, *over_seeds, f1, none, none, items, len(a), draws, level)
     random = np.random.default_rng(generator)
     size = max(1, _CHUNK // items)
     drawn = [_redrawn(target, a, b, classes, random, min(size, draws - i)) for i in range(0, draws, size)]
@@ -88,7 +99,24 @@ def class_differences(
     (recall_low, recall_high), (f1_low, f1_high) = (
         _quantiles(np.concatenate([d[which] for d in drawn], axis=1), ends) for which in (0, 1)
     )
-    return ClassDifferences(recall, recall_low, recall_high, f1, f1_low, f1_high, items, len(a), draws, level)
+    return ClassDifferences(
+        recall, recall_low, recall_high, *over_seeds, f1, f1_low, f1_high, items, len(a), draws, level
+    )
+
+
+def _over_seeds(target: Array, a: Array, b: Array, classes: int, level: float) -> tuple[Array, Array]:
+    """Ends of the paired t-interval of every class's recall, [K] each."""
+    from scipy import stats
+
+    ones = np.ones((len(target), 1), np.float32)
+    (support, hits_a, _), (_, hits_b, _) = (_counts(target, p, classes, ones) for p in (a, b))
+    pairs = np.divide(hits_a - hits_b, support, out=np.full_like(hits_a, np.nan), where=support > 0)[..., 0]
+    if len(pairs) < 2:
+        return np.full(classes, np.nan), np.full(classes, np.nan)
+    sd = pairs.std(axis=0, ddof=1)
+    half = stats.t.ppf((1 + level) / 2, len(pairs) - 1) * sd / np.sqrt(len(pairs))
+    half[sd == 0] = np.nan  # seeds that all agree leave their spread unknown
+    return pairs.mean(axis=0) - half, pairs.mean(axis=0) + half
 
 
 def _redrawn(

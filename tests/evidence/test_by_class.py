@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import precision_recall_fscore_support
 
 from harness.errors import ConfigError
@@ -79,6 +80,33 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
         held += got.recall_low[0] <= 0.1 <= got.recall_high[0]
 
     assert 0.87 < held / 120 <= 1
+
+
+def test_seeds_that_train_differently_are_not_taken_for_a_difference_of_arms():
+    """Both arms err by a share that their seed draws: items say that they differ, and seeds that it may be chance."""
+    random, over_items, both, rounds = np.random.default_rng(3), 0, 0, 60
+    target = np.zeros(400, np.int64)
+    for trial in range(rounds):
+        a, b = (random.random((4, 400)) < random.uniform(0.1, 0.4, (4, 1)) for _ in range(2))
+        got = class_differences(target, a.astype(int), b.astype(int), 2, draws=100, generator=trial)
+        over_items += got.recall_low[0] > 0 or got.recall_high[0] < 0
+        both += got.sign(0) != 0
+
+    assert over_items / rounds > 0.3
+    assert both / rounds < 0.15
+
+
+def test_the_interval_over_seeds_is_that_of_the_paired_t_test():
+    target = np.random.default_rng(0).integers(0, K, 120)
+    a, b = noisy(target, 4, 0.2, 1), noisy(target, 4, 0.5, 2)
+    got = class_differences(target, a, b, K, draws=10)
+    of_class = target == 2
+    recalls = [(p[:, of_class] == 2).mean(axis=1) for p in (a, b)]
+    expected = stats.ttest_rel(*recalls).confidence_interval(0.95)
+
+    assert (got.seeds_low[2], got.seeds_high[2]) == pytest.approx((expected.low, expected.high))
+    assert got.sign(2) == 1
+    assert np.isnan(class_differences(target, a[:1], b[:1], K, draws=10).seeds_low).all()
 
 
 def test_equal_arms_have_no_difference_and_no_width():

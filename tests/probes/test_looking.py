@@ -88,6 +88,21 @@ def test_the_identity_is_open_everywhere_and_selects_nothing():
     assert row == pytest.approx(wanted, abs=1e-9)
 
 
+def test_gates_beyond_one_are_not_called_saturated():
+    assert "saturated" in summed(torch.randn(4, 8, 5, 5), torch.rand(4, 8, 1, 1))
+    row = summed(torch.randn(4, 8, 5, 5), 1 + torch.rand(4, 8, 1, 1))
+    assert "saturated" not in row
+    assert 1 < row["mean"] < 2
+
+
+def test_what_is_added_has_no_gate():
+    x = torch.randn(4, 8, 5, 5)
+    sums = GateSums()
+    sums.add(x, x + torch.randn(4, 8, 1, 1))
+    assert sums.adds
+    assert set(sums.row()) == {"entropy_channels", "entropy_places"}
+
+
 def test_a_gate_that_lets_one_channel_through():
     gate = torch.zeros(1, 8, 1, 1)
     gate[0, 3] = 1

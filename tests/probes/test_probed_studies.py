@@ -220,10 +220,10 @@ def test_dear_models_are_looked_at_on_fewer_items_on_a_cpu(result: harness.api.S
     def dear(macs: float) -> Record:
         return dataclasses.replace(record, cost={**record.cost, "macs": macs})
 
-    assert knockout.item_count([record], "cpu") == 2_000
-    assert knockout.item_count([record, dear(2e8)], "cpu") == 200
-    assert knockout.item_count([dear(1e12)], "cpu") == 100
-    assert knockout.item_count([dear(1e12)], "cuda:0") == 0
+    assert knockout.item_count(record, "cpu") == 2_000
+    assert knockout.item_count(dear(2e8), "cpu") == 200
+    assert knockout.item_count(dear(1e12), "cpu") == 100
+    assert knockout.item_count(dear(1e12), "cuda:0") == 0
 
 
 def test_places_are_spread_evenly():

@@ -38,7 +38,7 @@ def stored_gallery(evidence: Evidence, **changes: object) -> Evaluation:
     rows = {c.key: {"only_right": 2.0 * i, "images": 1000.0, "seeds": 3.0} for i, c in enumerate(evidence.study.cells)}
     images = np.random.default_rng(0).integers(0, 255, (1, 2, 64, 64, 3), dtype=np.uint8)
     data = {"images": images, "rows": np.array(["x"]), "columns": np.array(["cat → dog", "ship → <b>truck</b> / cat"])}
-    figure = Figure("gallery-1", "strip", "se", "Images that only 'se' gets right", data)
+    figure = Figure("cell-1", "strip", "se", "Images that only 'se' gets right", data)
     signature = {"version": 1, "rows": {c.key: [t.id for t in c.trials] for c in evidence.study.cells}}
     return dataclasses.replace(Evaluation("gallery", signature, rows, figures=(figure,)), **changes)
 

@@ -39,10 +39,10 @@ def test_the_classes_that_change_are_judged_and_others_have_no_clear_difference(
     table = helped(section)
     se = {line.entries[1].text: line.entries for line in table.lines if line.entries[0].text == "se"}
 
-    assert (se["ship"][3].text, se["ship"][3].tone) == ("helped", "better")
-    assert (se["cat"][3].text, se["cat"][3].tone) == ("hurt", "worse")
-    assert se["cat"][5].text.startswith("dog +")
-    assert se["ship"][6].text.startswith("automobile −")
+    assert (se["ship"][4].text, se["ship"][4].tone) == ("helped", "better")
+    assert (se["cat"][4].text, se["cat"][4].tone) == ("hurt", "worse")
+    assert se["cat"][6].text.startswith("dog +")
+    assert se["ship"][7].text.startswith("automobile −")
     assert not [line for line in table.lines if line.entries[0].text == "eca"], "it predicts what the baseline does"
     assert any(
         "No class differs in recall, mean over seeds: 'eca'" in b.text for b in section.blocks if isinstance(b, Text)
@@ -63,28 +63,38 @@ def test_the_numbers_are_those_of_the_statistic_under_the_studys_own_generator()
     assert shown[0] == pytest.approx(100 * got.recall[CAT], abs=0.006)
     assert shown[1:] == pytest.approx([100 * got.recall_low[CAT], 100 * got.recall_high[CAT]], abs=1.0)
     moved = [(p[target == CAT] == DOG).sum() - (b[target == CAT] == DOG).sum() for p, b in zip(se, none, strict=True)]
-    assert cat[5].text == f"dog {np.mean(moved):+.3g}"
+    seeds = [float(v.replace("−", "-")) for v in cat[3].text.split(" to ")]
+    assert seeds == pytest.approx([100 * got.seeds_low[CAT], 100 * got.seeds_high[CAT]], abs=0.006)
+    assert cat[6].text == f"dog {np.mean(moved):+.3g}"
 
 
 def test_a_difference_whose_interval_contains_0_is_called_no_clear_difference():
-    evidence = evidence_of(("none", "se"), seeds=1)
+    evidence = evidence_of(("none", "se"), seeds=2)
     stored = {t.id: evidence.items(t.id) for c in evidence.study.cells for t in c.trials}
     first, second = (stored[c.trials[0].id] for c in evidence.study.cells)
+    other = evidence.study.cells[1].trials[1].id
+    stored[other] = stored[evidence.study.cells[0].trials[1].id]
     predicted = first.values["predicted"].copy()
     right = np.flatnonzero((predicted == CAT) & (first.values["target"] == CAT))
     predicted[right[0]] = DOG  # one image of a hundred
     stored[evidence.study.cells[1].trials[0].id] = Items(second.ids, {**second.values, "predicted": predicted})
     table = helped(sections(dataclasses.replace(evidence, items=stored.get))["Class by class"])
 
-    assert [line.entries[3].text for line in table.lines] == ["no clear difference"]
-    assert table.lines[0].entries[2].text == "−1.00"
+    assert [line.entries[4].text for line in table.lines] == ["no clear difference"]
+    assert table.lines[0].entries[2].text == "−0.50"
+
+
+def test_one_seed_allows_no_verdict_on_a_class():
+    table = helped(sections(evidence_of(("none", "se"), seeds=1))["Class by class"])
+    assert {line.entries[4].text for line in table.lines} == {"one seed"}
+    assert {line.entries[3].text for line in table.lines} == {"–"}
 
 
 def test_the_reader_is_told_how_many_intervals_chance_alone_would_move():
     text = " ".join(b.text for b in sections(evidence_of())["Class by class"].blocks if isinstance(b, Text))
 
-    assert "10 classes × 2 rows make 20 intervals of recall" in text
-    assert "about 1 leave 0 out by chance" in text
+    assert "10 classes × 2 rows make 20 comparisons of recall" in text
+    assert "up to about 1 would get a verdict by chance" in text
 
 
 def test_every_class_is_in_a_fold_and_the_stored_table_is_not_told_twice():

@@ -63,9 +63,58 @@ def test_a_gain_beyond_the_convolution_is_more_than_capacity():
 def test_a_gain_that_the_convolution_has_too_is_indistinguishable():
     told = said(evidence({"matched_conv": 0.0125, "shuffled_gate": 0.0125}))
     assert "se: indistinguishable from a plain convolution of the same size" in told[0]
-    assert "capacity alone may explain" in told[0]
+    assert "capacity may explain its gain" in told[0]
     assert "indistinguishable from itself with the gates of other items" in told[1]
     assert "worse than a plain convolution" in said(evidence({"matched_conv": 0.05}))[0]
+
+
+def test_what_follows_depends_on_whether_there_is_a_gain_at_all():
+    harmed = said(evidence({"matched_conv": -0.03}))
+    assert "but the convolution is worse than nothing in its place" in harmed[0]
+    made = evidence({"matched_conv": -0.008})
+    se = next(c for c in made.study.cells if c.label == "se")
+    records = dict(made.records)
+    for i, trial in enumerate(se.trials):
+        base = made.records[made.study.cells[0].trials[i].id].metrics["top1"]
+        lost = {**records[trial.id].metrics, "top1": base - 0.008 + 0.0004 * (-1) ** i}
+        records[trial.id] = dataclasses.replace(records[trial.id], metrics=lost)
+    told = said(dataclasses.replace(made, records=records))
+    assert "indistinguishable" in told[0]
+    assert "there is no clear gain for capacity to explain" in told[0]
+
+
+def test_a_noisy_control_tells_nothing():
+    made = evidence({"matched_conv": 0.0})
+    records = dict(made.records)
+    for i, trial in enumerate(made.study.cells[-1].trials):
+        noisy = {**records[trial.id].metrics, "top1": 0.84 + 0.05 * (-1) ** i}
+        records[trial.id] = dataclasses.replace(records[trial.id], metrics=noisy)
+    assert (
+        "these seeds do not tell whether capacity explains its gain"
+        in said(dataclasses.replace(made, records=records))[0]
+    )
+
+
+def test_convolutions_of_blocks_of_one_size_are_told_to_be_one_network():
+    made = with_controls(make_evidence(("none", "se", "spatial"), 3), "cell-1", {"matched_conv": 0.002})
+    made = with_controls(made, "cell-2", {"matched_conv": 0.002})
+    first, second = (c for c in made.study.cells if c.control)
+    records = dict(made.records)
+    for a, b in zip(first.trials, second.trials, strict=True):
+        records[b.id] = dataclasses.replace(made.records[a.id], id=b.id, trial=b)
+    told = said(dataclasses.replace(made, records=records))
+    assert "spatial: matched conv: the same networks as those of 'se: matched conv'" in told[-1]
+
+
+def test_a_gpu_that_rounds_is_not_taken_for_a_fault_of_the_pairing():
+    made = evidence({"identity_gate": 0.0})
+    records = dict(made.records)
+    for trial in made.study.cells[-1].trials:
+        r = records[trial.id]
+        off = {**r.metrics, "top1": r.metrics["top1"] + 1e-4}
+        records[trial.id] = dataclasses.replace(r, metrics=off, environment={**r.environment, "device": "cuda"})
+    told = said(dataclasses.replace(made, records=records))
+    assert "equal to the baseline in 0 of 6 seeds; without `deterministic: true`" in told[0]
 
 
 def test_one_seed_allows_no_verdict():

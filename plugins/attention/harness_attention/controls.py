@@ -141,7 +141,9 @@ class MatchedConv(nn.Module):
 
     conv is two 1x1 convolutions C -> m -> C with a ReLU between them, if these come within 2 % of the block; else one
     k x k convolution (k of 1, 3, 5, 7) from the first c_in to the first c_out channels, whichever numbers come closest;
-    with biases or without. The wrapped block is counted and thrown away.
+    with biases or without. The last convolution begins at zero, so that the network begins as the baseline does: with
+    torch's own start, sums of many such blocks without a norm made training unstable, and a control that diverges says
+    nothing of capacity. The wrapped block is counted and thrown away.
 
     Matched are the parameters (`match: parameters`) or the multiply-accumulates of one item (`match: macs`), each
     block by itself, and never both. What is not counted as a MAC (biases, sums, gating) is not matched.
@@ -226,6 +228,13 @@ def _check(name: str, channels: int, of: nn.Module, refuses: Callable[[nn.Module
 def _layers(channels: int, shape: Shape) -> nn.Module:
     if shape.between:
         first = nn.Conv2d(channels, shape.between, 1, bias=shape.bias)
-        return nn.Sequential(first, nn.ReLU(), nn.Conv2d(shape.between, channels, 1, bias=shape.bias))
+        last = nn.Conv2d(shape.between, channels, 1, bias=shape.bias)
+        return nn.Sequential(first, nn.ReLU(), _zero(last))
     k = shape.kernel
-    return nn.Conv2d(shape.c_in, shape.c_out, k, padding=k // 2, bias=shape.bias)
+    return _zero(nn.Conv2d(shape.c_in, shape.c_out, k, padding=k // 2, bias=shape.bias))
+
+
+def _zero(conv: nn.Conv2d) -> nn.Conv2d:
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
+    return conv
