@@ -1,6 +1,8 @@
-"""A hook of mkdocs: what a page links to outside of docs/ becomes plain text, as the site holds only docs/.
+"""A hook of mkdocs: what GitHub's Markdown has and mkdocs has not, put right before a page is built.
 
-In the repository such links lead somewhere; a built site has no such file and no address to send a reader to.
+Links to files outside of docs/ become plain text, as the site holds only docs/: in the repository they lead somewhere, a
+built site has no such file and no address to send a reader to. In tables, `a\\|b` is how GitHub wants a bar inside of
+code; mkdocs would print the backslash.
 """
 
 from __future__ import annotations
@@ -9,16 +11,23 @@ import re
 from typing import Any
 
 _OUTSIDE = re.compile(r"(?<!!)\[([^\]\n]+)\]\(\.\./([^)\s]+)\)")
+_ROW = re.compile(r"^\|.*\|$", re.M)
+_CODE = re.compile(r"`[^`\n]+`")
 _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page's text with `[label](../path)` as "label (`path`)"; blocks of code stay as they are."""
+    """The page's text, mended outside of its blocks of code."""
     parts, done = [], 0
     for fence in _FENCE.finditer(markdown):
-        parts += [_OUTSIDE.sub(_plain, markdown[done : fence.start()]), fence.group()]
+        parts += [_mended(markdown[done : fence.start()]), fence.group()]
         done = fence.end()
-    return "".join([*parts, _OUTSIDE.sub(_plain, markdown[done:])])
+    return "".join([*parts, _mended(markdown[done:])])
+
+
+def _mended(text: str) -> str:
+    text = _OUTSIDE.sub(_plain, text)
+    return _ROW.sub(lambda row: _CODE.sub(lambda code: code[0].replace("\\|", "|"), row[0]), text)
 
 
 def _plain(link: re.Match[str]) -> str:
