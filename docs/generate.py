@@ -49,10 +49,10 @@ COMMANDS = """\
 | `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |"""
 
 CONTRACTS_PAGE = """\
-What the parts of the program promise each other, as `harness/contracts.py` has it. Write a component against this page and
-the page of its kind ([plugins.md](plugins.md#kinds-of-components)). A class need not inherit from a protocol: having its
-members is enough. Dataclasses are frozen. Letters in brackets are axes: B items of a batch, T time, C channels, H and W
-height and width, K classes or kinds, N and R any number."""
+What the parts of the program promise each other, as `harness/contracts.py` has it. Write a component against this page
+and the page of its kind ([plugins.md](plugins.md#kinds-of-components)). A class need not inherit from a protocol:
+having its members is enough. Dataclasses are frozen. Letters in brackets are axes: B items of a batch, T time, C
+channels, H and W height and width, K classes or kinds, N and R any number."""
 
 GROUPS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "Data": (

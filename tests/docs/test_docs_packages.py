@@ -171,4 +171,3 @@ def test_the_first_study_runs_as_its_page_says(home: Path):
     for line in (shown.splitlines()[0], shown.splitlines()[-2], shown.splitlines()[-1]):
         assert line.split() in [found.split() for found in printed.splitlines()], line
     assert "9 done already" in run(home, "-m", "harness", "ablate", "--grid", "first.yaml", "--runs", "runs-first")
-

@@ -16,7 +16,7 @@ from docs.docs_pages import DOCS, ROOT
 
 MISSING = [name for name in ("mkdocs", "material") if importlib.util.find_spec(name) is None]
 needed = pytest.mark.skipif(bool(MISSING), reason="no mkdocs-material here: pip install -e '.[docs]'")
-LOADS = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "video": "src", "embed": "src"}
+LOADS = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "video": "src"}
 REFERS = ("canonical", "next", "prev", "edit", "alternate")
 """`rel` of links that a browser does not follow by itself."""
 
@@ -160,7 +160,11 @@ def test_what_lies_outside_the_pages_is_named_and_not_linked():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     text = "See [the report](../reports/a/report.md#x) and [`../grids/a.yaml`](../grids/a.yaml), [here](grid.md).\n"
-    assert module.on_page_markdown(text) == "See the report (`reports/a/report.md`) and `grids/a.yaml`, [here](grid.md).\n"
+    plain = "See the report (`reports/a/report.md`) and `grids/a.yaml`, [here](grid.md).\n"
+    assert module.on_page_markdown(text) == plain
+    assert module.on_page_markdown("[grid.md](grid.md#axes), [gone.md](gone.md)") == (
+        "[The grid](grid.md#axes), [gone.md](gone.md)"
+    )
     code = "```text\n[a](../b) \\| `c \\| d`\n```\n"
     assert module.on_page_markdown(code) == code
     assert module.on_page_markdown("| `a\\|b` | x \\| y |\n") == "| `a|b` | x \\| y |\n"
