@@ -104,8 +104,8 @@ def test_the_block_and_the_store_and_the_report_are_what_the_pages_say(home: Pat
     found = {r["trial"]["config"]["attention"]["name"]: r for r in records(home / "runs")}
     assert {n: r["status"] for n, r in found.items()} == {"none": "ok", "triplet": "ok"}
     assert found["triplet"]["providers"]["attention triplet"] == "harness-triplet 0.1.0"
-    # Nine sites, three gates each: a convolution 2 -> 1 of 3x3 and a batch norm.
-    assert found["triplet"]["cost"]["attention_parameters"] == 9 * (6 * 3**2 + 6)
+    # Nine sites, three gates each: a convolution 2 -> 1 of 3x3 with a bias.
+    assert found["triplet"]["cost"]["attention_parameters"] == 9 * (6 * 3**2 + 3)
     for trial in home.glob("runs/trials/*"):
         for path in trial.iterdir():
             assert path.name == "epochs.jsonl" or f"    {path.name}" in text("architecture.md"), path.name
