@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..registry import Registry
 from .kinds import KINDS
 
-LONGEST = 40  # the longest generated line is then one of 120 characters
+LONGEST = 30  # no generated line is then longer than 120 characters
 # A name becomes a module, a class and, with dashes, a distribution: the last may not end in a dash, and file systems
 # that ignore case would take two spellings for one.
 _FORM = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

@@ -1,4 +1,7 @@
-"""The attention `triplet` for the ablation harness. No torch is imported here: `harness list` stays fast."""
+"""The attention `triplet` for the ablation harness.
+
+No torch is imported here, so that `harness list` stays fast.
+"""
 
 from __future__ import annotations
 
