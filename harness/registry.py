@@ -7,7 +7,7 @@ import importlib
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .errors import ClashError, ConfigError, UnknownName
@@ -50,7 +50,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What a plugin declared: `target` is "package.module:Attribute", `files` the options that name files."""
+    """What a plugin declared: `target` is "package.module:Attribute", `files` the options that name files.
+
+    `departs`: which checks of the conformance kit it does not keep, and why; `example`: options that it is checked with.
+    """
 
     kind: str
     name: str
@@ -59,6 +62,8 @@ class Component:
     source: str
     provider: str
     files: tuple[str, ...] = ()
+    departs: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -122,9 +127,21 @@ class Registry:
         self.failures = 0  # plugins that could not be loaded; named in hints of unknown names
 
     def add(
-        self, kind: str, name: str, target: str, *, summary: str = "", source: str = "", files: tuple[str, ...] = ()
+        self,
+        kind: str,
+        name: str,
+        target: str,
+        *,
+        summary: str = "",
+        source: str = "",
+        files: tuple[str, ...] = (),
+        departs: Mapping[str, str] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         """Declare a component. `files` are its options that name a file whose content decides the result.
+
+        For `harness check`: `departs`, checks that it does not keep by design, each with the reason; `example`, options
+        to check it with where the defaults will not do. Both stand here and not in the target, whose code is hashed.
 
         Raises ConfigError if the kind is unknown or the name or target is not well formed, ClashError if the name is
         taken.
@@ -136,7 +153,8 @@ class Registry:
         module, _, attribute = target.partition(":")
         if not module or not attribute:
             raise ConfigError(f"{kind} '{name}': target '{target}' is not of the form 'package.module:Attribute'")
-        self._insert(Component(kind, name, target, summary, source, self._provider, tuple(files)))
+        more = dict(departs or {}), dict(example or {})
+        self._insert(Component(kind, name, target, summary, source, self._provider, tuple(files), *more))
 
     def _insert(self, component: Component) -> None:
         other = self._components.get((component.kind, component.name))
