@@ -24,6 +24,7 @@ BASE = {
 YAML = blocks(language="yaml")
 WHOLE = [b for b in YAML if re.search(r"^study:", b.body, re.M)]
 WRONG = [b for b in YAML if b.body.startswith("# a mistake")]
+MODULES = [b for b in blocks(DOCS / "grid.md", language="python") if b.file]
 FRAGMENTS = [b for b in blocks(DOCS / "grid.md", language="yaml") if b not in WHOLE and b not in WRONG]
 
 
@@ -46,6 +47,8 @@ def completed(body: str) -> str:
 
 
 def planned(text: str, folder: Path, registry: Registry) -> Study:
+    for module in MODULES:  # classes that a grid names by `target` lie beside it
+        (folder / module.file).write_text(module.body, encoding="utf-8")
     path = folder / "grid.yaml"
     path.write_text(text, encoding="utf-8")
     return load(path, registry, Context(data_root(), "fp32", 1))
