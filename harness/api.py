@@ -14,6 +14,7 @@ from .data import data_root
 from .discovery import Plugins
 from .errors import ConfigError, HarnessError, StoreError
 from .executors import Listener, Settings, local
+from .foreign import is_target
 from .grid import Context, load
 from .latency import measure_latency
 from .planning import Plan
@@ -223,8 +224,8 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     """All that a report reads."""
     from .report import Evidence, Latency
 
-    task = planning.task_of(study, registry)
     plan = planning.make(study, store)
+    task = planning.task_of(study, registry, plan.done.values(), store.root)
     measured = store.latency(study.name)
     return Evidence(
         study=study,
@@ -238,7 +239,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         identities=task.identities,
         remarks=task.remarks,
         resample=task.resample,
-        defaults=_defaults(registry),
+        defaults=_defaults(registry, study),
         stale=plan.stale,
         ceilings=tuple(getattr(task, "ceilings", ())),
         evaluations=store.evaluation,
@@ -264,9 +265,13 @@ def compare(
     return compare(side(study_a, Store(Path(runs)), plugins), side(study_b, Store(Path(other)), plugins))
 
 
-def _defaults(registry: Registry) -> Callable[[str, str], Mapping[str, Value]]:
+def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[str, Value]]:
+    kept = {(kind, name): dict(options) for kind, name, options in study.defaults}
+
     @functools.cache
     def defaults(kind: str, name: str) -> Mapping[str, Value]:
+        if is_target(name):  # a report imports no class that is no plugin
+            return kept.get((kind, name), {})
         try:
             options = registry.get(kind, name).options()
         except HarnessError:  # the plugin that trained it is no longer installed

@@ -91,8 +91,9 @@ class Comparison:
 def side(name: str, store: Store, registry: Registry) -> Side:
     """What a store holds of a study. Raises StoreError if it knows no such study."""
     study = store.study(name)
-    task = task_of(study, registry)
-    return Side(study, make(study, store).done, tuple(task.metrics), task.select)
+    done = make(study, store).done
+    task = task_of(study, registry, done.values(), store.root)
+    return Side(study, done, tuple(task.metrics), task.select)
 
 
 def compare(a: Side, b: Side) -> Comparison:

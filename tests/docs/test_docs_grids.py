@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docs.docs_pages import PACKAGES, Block, blocks, lay_out
+from docs.docs_pages import DOCS, PACKAGES, Block, blocks, lay_out
 
 from harness.data import data_root
 from harness.discovery import load as discover
@@ -27,6 +27,7 @@ BASE = {
 YAML = blocks(language="yaml")
 WHOLE = [b for b in YAML if re.search(r"^study:", b.body, re.M)]
 WRONG = [b for b in YAML if b.body.startswith("# a mistake")]
+MODULES = [b for b in blocks(DOCS / "grid.md", language="python") if b.file]
 FRAGMENTS = [b for b in YAML if b not in WHOLE and b not in WRONG]
 
 
@@ -57,6 +58,8 @@ def completed(body: str) -> str:
 
 
 def planned(text: str, folder: Path, registry: Registry) -> Study:
+    for module in MODULES:  # classes that a grid names by `target` lie beside it
+        (folder / module.file).write_text(module.body, encoding="utf-8")
     path = folder / "grid.yaml"
     path.write_text(text, encoding="utf-8")
     return load(path, registry, Context(data_root(), "fp32", 1))

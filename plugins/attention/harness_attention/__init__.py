@@ -118,6 +118,13 @@ def harness_register(registry: Any) -> None:
     )
     registry.add(
         "attention",
+        "timm",
+        "harness_attention.timm_layers:TimmAttention",
+        summary="an attention layer of timm as it is there: se, ese, eca, gc, cbam, coord, nl, halo and others",
+        source="Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861",
+    )
+    registry.add(
+        "attention",
         "identity_gate",
         "harness_attention.controls:IdentityGate",
         summary="control: wraps a block `of` and does nothing; the block's weights are there, and y = x",
