@@ -134,5 +134,5 @@ def _alone(plugin: object, name: str) -> pluggy.PluginManager:
 
 
 def hooks_of(plugin: object, name: str) -> tuple[str, ...]:
-    """The hooks that a plugin implements. Raises ConfigError for a misspelt one, or a parameter that it does not have."""
+    """The hooks that a plugin implements. Raises ConfigError for a misspelt one, or a parameter that a hook lacks."""
     return tuple(caller.name for caller in _alone(plugin, name).get_hookcallers(plugin) or ())
