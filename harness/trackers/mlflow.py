@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..hookspecs import hookimpl
+from ..plain import digest
 from ..trial import Record, Study, Trial
 from . import wording
 
@@ -89,7 +90,7 @@ class Mlflow:
     def _known(self, directory: Path) -> _Run | None:
         """The run of an interrupted or failed trial, if this server still has it."""
         note = wording.read_note(directory / NOTE)
-        if note.get("uri") != self._client.tracking_uri or not isinstance(note.get("run"), str):
+        if note.get("store") != self._store() or not isinstance(note.get("run"), str):
             return None
         from mlflow.exceptions import MlflowException
 
@@ -110,11 +111,15 @@ class Mlflow:
 
         created = self._client.create_run(self._experiment(study.name), run_name=wording.name(trial, study))
         run = _Run(created.info.run_id, set())
-        wording.write_note(directory / NOTE, {"uri": self._client.tracking_uri, "run": run.id})
+        wording.write_note(directory / NOTE, {"store": self._store(), "run": run.id})
         params = [Param(k, v[:_LONGEST]) for k, v in _safe(wording.parameters(trial)).items()]
         for i in range(0, len(params), _BATCH):
             self._client.log_batch(run.id, params=params[i : i + _BATCH])
         return run
+
+    def _store(self) -> str:
+        """Tells one store or server from another; not the address itself, which may hold a password."""
+        return digest(self._client.tracking_uri)[:16]
 
     def _experiment(self, study: str) -> str:
         wanted = os.environ.get("MLFLOW_EXPERIMENT_NAME") or study

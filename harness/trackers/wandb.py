@@ -21,7 +21,6 @@ from . import wording
 
 NOTE = "wandb.json"
 PROJECT = "ablation-harness"
-SERVER = "https://api.wandb.ai"
 
 
 @dataclass(slots=True)
@@ -44,7 +43,13 @@ class Wandb:
             raise ConfigError(
                 f"tracker 'wandb' needs the library wandb: {error}", hint="pip install 'ablation-harness[wandb]'"
             ) from error
-        if os.environ.get("WANDB_MODE", "online") in ("online", "shared") and not _logged_in():
+        try:
+            settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
+        except Exception as error:  # a value in the environment or a settings file that the library does not take
+            raise ConfigError(
+                f"tracker 'wandb' cannot start: {error}", hint="WANDB_MODE is online or offline"
+            ) from error
+        if settings.mode not in ("offline", "disabled", "dryrun") and not _logged_in(settings):
             # The library would ask for a key in the middle of the study, and wait.
             raise ConfigError(
                 "tracker 'wandb' has no key for its server",
@@ -97,11 +102,11 @@ class Wandb:
         here.run.finish(exit_code=0 if record.status == "ok" else 1)
 
 
-def _logged_in() -> bool:
+def _logged_in(settings: Any) -> bool:
     """Is there a key where the library looks for one: in the environment, or in the file that `wandb login` writes?"""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    if settings.api_key or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or SERVER).hostname or ""
+    host = urlsplit(settings.base_url).hostname or ""
     chosen = os.environ.get("NETRC")
     files = [Path(chosen)] if chosen else [Path.home() / ".netrc", Path.home() / "_netrc"]
     for file in files:
