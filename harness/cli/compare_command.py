@@ -77,10 +77,11 @@ def command(context: click.Context, study_a: str, study_b: str, runs: Path, runs
     """
     from .. import api, discovery
     from ..plain import to_plain
-    from .terminal import document
+    from .terminal import aside, document
 
-    registry = discovery.load(context.obj["third_party"]).registry
-    found = api.compare(study_a, study_b, runs=runs, runs_b=runs_b, registry=registry)
+    with aside(as_json):
+        registry = discovery.load(context.obj["third_party"]).registry
+        found = api.compare(study_a, study_b, runs=runs, runs_b=runs_b, registry=registry)
     if as_json:
         document(to_plain(found))
     else:

@@ -44,10 +44,11 @@ KEYS = {
 def command(context: click.Context, as_json: bool) -> int:
     """Show versions, devices, plugins and the data folder. Exits with 2 if a plugin is broken."""
     from .. import discovery
-    from .terminal import document, tell
+    from .terminal import aside, document, tell
 
-    plugins = discovery.load(context.obj["third_party"])
-    found = _found(plugins)
+    with aside(as_json):
+        plugins = discovery.load(context.obj["third_party"])
+        found = _found(plugins)
     if as_json:
         document(found)
     else:

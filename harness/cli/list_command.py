@@ -43,9 +43,10 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> int:
     from ..plain import to_plain
     from .ablate_command import warn_of_failures
     from .tables import plain_table
-    from .terminal import document
+    from .terminal import aside, document
 
-    plugins = discovery.load(context.obj["third_party"])
+    with aside(as_json):
+        plugins = discovery.load(context.obj["third_party"])
     warn_of_failures(plugins)
     if kind is not None:
         plugins.registry.names(kind)  # raises for an unknown kind

@@ -57,11 +57,13 @@ KEYS = {
 def command(context: click.Context, kind: str, name: str, as_json: bool) -> int:
     """Show component NAME of KIND: summary, source, options with defaults, contract, provider."""
     from .. import discovery
-    from .terminal import document
+    from .terminal import aside, document
 
-    component = discovery.load(context.obj["third_party"]).registry.get(kind, name)
+    with aside(as_json):
+        component = discovery.load(context.obj["third_party"]).registry.get(kind, name)
+        plain = _plain(component) if as_json else None
     if as_json:
-        document(_plain(component))
+        document(plain)
     else:
         _print(component)
     return 0

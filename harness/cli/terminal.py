@@ -7,6 +7,8 @@ import os
 import sys
 import unicodedata
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -47,6 +49,23 @@ def console() -> Console:
 def document(plain: Any) -> None:
     """One JSON document, and nothing else, on standard output."""
     click.echo(json.dumps(plain, indent=1, allow_nan=False))
+
+
+@contextmanager
+def aside(wanted: bool = True) -> Iterator[None]:
+    """What anything prints goes to standard error: a plugin that prints must not break a document for programs."""
+    if not wanted:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)  # libraries that are no Python write past sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def tell(kind: str, text: str, hint: str | None = None) -> None:
