@@ -17,6 +17,7 @@ from harness.cli.show_command import CONTRACTS
 from harness.discovery import load
 from harness.registry import KINDS, Component, Option, Registry
 
+MARK = "\b\n"
 HERE = Path(__file__).parent
 MADE = "<!-- Written by docs/generate.py; change the program's own texts instead. -->"
 
@@ -46,7 +47,19 @@ COMMANDS = """\
 | --- | --- |
 | `HARNESS_DATA` | the data folder. Default: `data` in the platform's cache folder for `ablation-harness` |
 | `HARNESS_CACHE` | decoded arrays, features of backbones, remembered hashes. Default: `made` in the same cache folder |
-| `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |"""
+| `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |
+| `HARNESS_TRACKERS` | names of trackers, with commas between, that are told of every study. Default: `tensorboard`. Empty: none |
+| `NO_COLOR` | not empty: no colours, no bold and no bars, only plain lines |
+| `FORCE_COLOR` | not empty: colours also where the output is no terminal; `NO_COLOR` wins |
+
+## Output for other programs
+
+`list`, `show`, `compare` and `doctor` take `--json`: one JSON document on standard output and nothing else there. Its
+keys are listed below with each command, `[]` for the entries of a list, `<name>` for a key that is a name; they stay as
+they are, and later versions may add some. A number that is not finite is the text `nan`, `inf` or `-inf`. Errors and
+warnings stay text on standard error, and exit codes are the same.
+
+What goes to a file or a pipe has no colours and no bars, and a row of a table stays on its line."""
 
 CONTRACTS_PAGE = """\
 What the parts of the program promise each other, as `harness/contracts.py` has it. Write a component against this page
@@ -158,13 +171,26 @@ def _command(name: str, command: click.Command) -> str:
     pieces = [name, "[OPTIONS]", *(_place(a) for a in arguments)]
     if isinstance(command, click.Group):
         pieces += ["COMMAND", "[ARGS]..."]
-    lines = [f"## {name}", "", inspect.cleandoc(command.help or ""), "", "```text", " ".join(pieces), "```"]
+    lines = [f"## {name}", "", _prose(command.help or ""), "", "```text", " ".join(pieces), "```"]
     if options:
         rows = [(", ".join(f"`{o}`" for o in p.opts), _values(p), _preset(p), p.help or "") for p in options]
         lines += ["", *_table(("option", "value", "default", "meaning"), rows)]
-    if command.epilog:
+    keys = getattr(command, "keys", {})
+    if keys:
+        lines += ["", "Keys of `--json`:", "", *_table(("key", "meaning"), [(f"`{k}`", v) for k, v in keys.items()])]
+    examples = getattr(command, "examples", ())
+    if examples:
+        lines += ["", "Examples:", "", "```console", *(f"$ {e}" for e in examples), "```"]
+    elif command.epilog:
         lines += ["", command.epilog.replace("Example: ", "Example: `") + "`"]
     return "\n".join(lines)
+
+
+def _prose(text: str) -> str:
+    """A help text as Markdown: what click leaves as it stands (behind its mark) becomes a block."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    blocks = [f"```text\n{p.removeprefix(MARK)}\n```" if p.startswith(MARK) else p for p in parts]
+    return "\n\n".join(blocks)
 
 
 def _place(argument: click.Argument) -> str:
@@ -184,8 +210,9 @@ def _values(option: click.Option) -> str:
 def _preset(option: click.Option) -> str:
     if option.required:
         return "required"
-    shown = option.show_default and option.default is not None
-    return f"`{option.default}`" if shown else ""
+    # `get_default` and not `default`: what stands there for "none" differs between versions of click.
+    value = None if option.is_flag or option.multiple else option.get_default(click.Context(group))
+    return "" if value is None else f"`{value}`"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:

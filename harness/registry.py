@@ -22,6 +22,7 @@ KINDS: Mapping[str, int] = {
     "augment": 0,
     "optimizer": 1,  # params
     "schedule": 3,  # optimizer, total_steps, steps_per_epoch
+    "tracker": 0,
 }
 """Every kind, and how many leading positional arguments the program itself supplies to a target of that kind."""
 

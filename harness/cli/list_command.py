@@ -1,23 +1,58 @@
-"""`harness list`: what can be named in a grid."""
+"""`harness list`: what can be named in a grid, and which trackers there are."""
 
 from __future__ import annotations
 
 import click
 
+from .completing import kinds
+from .manual import Manual
+from .options import json_option
 
-@click.command("list", short_help="List what a grid can name.", epilog="Example: harness list attention")
-@click.argument("kind", required=False)
+KEYS = {
+    "components[].kind": "attention, model, dataset, loss, task, augment, optimizer, schedule or tracker",
+    "components[].name": "what a grid calls it",
+    "components[].summary": "one line; may be empty",
+    "components[].source": "where it comes from, such as a paper; may be empty",
+    "components[].target": "package.module:Attribute",
+    "components[].provider": "distribution and version",
+    "components[].files": "its options that name files, a list",
+    "failures[].name": "the entry point of a plugin that cannot be loaded",
+    "failures[].distribution": "its distribution and version",
+    "failures[].module": "the module that the entry point names",
+    "failures[].error": "why",
+    "failures[].hint": "what to do",
+}
+
+
+@click.command(
+    "list",
+    cls=Manual,
+    short_help="List what a grid can name.",
+    examples=("harness list", "harness list attention", "harness list dataset --json"),
+    keys=KEYS,
+)
+@click.argument("kind", required=False, shell_complete=kinds)
+@json_option
 @click.pass_context
-def command(context: click.Context, kind: str | None) -> int:
-    """List registered components, all or of one KIND; nothing of them is imported."""
+def command(context: click.Context, kind: str | None, as_json: bool) -> int:
+    """List registered components, all or of one KIND; nothing of them is imported.
+
+    KIND is attention, model, dataset, loss, task, augment, optimizer, schedule or tracker.
+    """
     from .. import discovery
+    from ..plain import to_plain
     from .ablate_command import warn_of_failures
     from .tables import plain_table
+    from .terminal import aside, document
 
-    plugins = discovery.load(context.obj["third_party"])
+    with aside(as_json):
+        plugins = discovery.load(context.obj["third_party"])
     warn_of_failures(plugins)
     if kind is not None:
         plugins.registry.names(kind)  # raises for an unknown kind
     components = plugins.registry.components(kind)
+    if as_json:
+        document({"components": to_plain(components), "failures": to_plain(plugins.failures)})
+        return 0
     plain_table(("kind", "name", "summary", "provider"), [(c.kind, c.name, c.summary, c.provider) for c in components])
     return 0
