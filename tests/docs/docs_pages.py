@@ -20,7 +20,7 @@ PACKAGES: Mapping[str, tuple[str, str]] = {
     "write-a-dataset.md": ("dataset", "stripes"),
     "write-a-model.md": ("model", "plain"),
     "write-a-task.md": ("task", "grades"),
-    "hooks.md": ("", "jsonlog"),
+    "trackers.md": ("tracker", "csvlog"),
 }
 """Pages that hold a complete package: the kind and name of what it adds. The package is `harness-NAME`."""
 _BLOCK = re.compile(r"(?:^File `(?P<file>[^`\n]+)`:\n\n)?^```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^```$", re.M | re.S)

@@ -44,9 +44,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     before = list(sys.path)
     sys.path += [str(home / f"harness-{name}") for _, name in PACKAGES.values()]
     for kind, name in PACKAGES.values():
-        if kind:
-            importlib.import_module(f"harness_{name}").harness_register(found)
-            assert name in found.names(kind)
+        importlib.import_module(f"harness_{name}").harness_register(found)
+        assert name in found.names(kind)
     yield found
     sys.path[:] = before
 
