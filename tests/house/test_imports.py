@@ -78,7 +78,7 @@ ALLOWED = {
     "tasks": {"contracts", "errors", "hookspecs", "registry"},
     "augment": {"contracts", "data", "errors", "hookspecs", "registry", "environment"},
     "recipe": {"errors", "hookspecs", "registry"},
-    "trackers": {"hookspecs", "registry", "trial"},
+    "trackers": {"discovery", "errors", "hookspecs", "plain", "registry", "trial"},
     "report": {"trial", "contracts", "errors", "stats", "claims"},
 }
 """Where a room's list is shorter than "everything below its floor"."""
