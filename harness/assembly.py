@@ -149,13 +149,13 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     """Build every part on the CPU. Raises HarnessError for what does not fit together."""
     info, dataset = open_data(config.dataset, registry, data_root)
     task: Task = registry.build("task", config.task.name, **config.task.keywords())
-    _complete("task", config.task, task)
+    foreign.complete("task", config.task.name, task)
     io = task.io(info)
     model, sites = build_model(config, registry, io)
     losses = []
     for term in config.loss:
         loss: Loss = registry.build("loss", term.loss.name, **term.loss.keywords())
-        _complete("loss", term.loss, loss)
+        foreign.complete("loss", term.loss.name, loss)
         losses.append(WeightedLoss(term.key, term.coefficient, loss))
     # The second `erasing` draws for itself, so it has a name of its own.
     counts: Counter[str] = Counter()
@@ -180,39 +180,8 @@ def open_data(choice: Choice, registry: Registry, data_root: Path) -> tuple[Data
     options = choice.keywords()
     info: DatasetInfo = target.describe(data_root, **options)  # type: ignore[attr-defined]
     dataset: Dataset = registry.build("dataset", choice.name, data_root, **options)
-    _complete("dataset", choice, dataset)
+    foreign.complete("dataset", choice.name, dataset)
     return info, dataset
-
-
-_CONTRACT = {
-    "task": (
-        "metrics",
-        "select",
-        "io",
-        "present",
-        "pair",
-        "measure",
-        "summarise",
-        "floors",
-        "figures",
-        "resample",
-        "identities",
-        "remarks",
-    ),
-    "loss": ("expects", "__call__"),
-    "dataset": ("split",),
-    "model": ("forward", "groups", "attach", "prefix"),
-}
-
-
-def _complete(kind: str, choice: Choice, made: object) -> None:
-    """Raises ConfigError if a component lacks a part of its contract: a class that was written for something else."""
-    missing = [name for name in _CONTRACT[kind] if not hasattr(made, name)]
-    if missing:
-        raise ConfigError(
-            f"{kind} '{choice.name}' has no {', '.join(f'`{m}`' for m in missing)}",
-            hint=f"what a {kind} must have stands in docs/plugins.md; write a class around yours that has it",
-        )
 
 
 def stored_model(record: Record, store: Store, registry: Registry) -> tuple[nn.Module, tuple[str, ...], IO]:
@@ -234,7 +203,7 @@ def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, 
     sizes = _sizes_of(config, registry, io)
     seed_all(derive(config.seed, "model"))
     model: Model = registry.build("model", config.model.name, io, **config.model.keywords())
-    _complete("model", config.model, model)
+    foreign.complete("model", config.model.name, model)
     sites: Sequence[str] = ()
     if config.attention.name != "none":
         sites = model.attach(Factory(registry, config.attention, config.seed, sizes), config.placement)

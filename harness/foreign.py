@@ -33,10 +33,11 @@ def checked(text: str) -> str:
         before, _, last = text.rpartition(".")
         hint = f"did you mean '{before}:{last}'?" if _dotted(text) and before else "for instance my_module:MyBlock"
         raise ConfigError(f"target '{text}' has no colon between module and class", hint)
-    if not _dotted(module) or not _dotted(attribute):
+    bare = module.removesuffix(".py")
+    if bare != module or not _dotted(module) or not _dotted(attribute):
         hint = "name the module as `import` does, with its folder on PYTHONPATH or beside the grid file"
-        if module.endswith(".py") and _dotted(module.removesuffix(".py")):
-            hint = f"did you mean '{module.removesuffix('.py')}:{attribute}'?"
+        if bare != module and _dotted(bare):
+            hint = f"did you mean '{bare}:{attribute}'?"
         raise ConfigError(f"target '{text}' is not of the form 'package.module:Class'", hint)
     if module.partition(".")[0] in sys.stdlib_module_names:
         raise ConfigError(f"target '{text}': module '{module}' is Python's own", "name a module of your own")
@@ -123,7 +124,7 @@ def load(kind: str, target: str) -> Callable[..., Any]:
             )
         found = getattr(found, part)
     if not callable(found):
-        raise ConfigError(f"{kind} '{target}' is a {type(found).__name__}, which cannot be called", "name a class")
+        raise ConfigError(f"{kind} '{target}' is of type {type(found).__name__}, and cannot be called", "name a class")
     return cast("Callable[..., Any]", found)
 
 
@@ -168,6 +169,37 @@ def _place(error: BaseException, module: str) -> str:
             place = f"{file.name}:{step.tb_lineno}"
         step = step.tb_next
     return place
+
+
+_CONTRACT = {
+    "task": (
+        "metrics",
+        "select",
+        "io",
+        "present",
+        "pair",
+        "measure",
+        "summarise",
+        "floors",
+        "figures",
+        "resample",
+        "identities",
+        "remarks",
+    ),
+    "loss": ("expects", "__call__"),
+    "dataset": ("split",),
+    "model": ("forward", "groups", "attach", "prefix"),
+}
+
+
+def complete(kind: str, name: str, made: object) -> None:
+    """Raises ConfigError if a component lacks a part of its contract: a class that was written for something else."""
+    missing = [part for part in _CONTRACT[kind] if not hasattr(made, part)]
+    if missing:
+        raise ConfigError(
+            f"{kind} '{name}' has no {', '.join(f'`{m}`' for m in missing)}",
+            hint=f"what a {kind} must have stands in docs/plugins.md; write a class around yours that has it",
+        )
 
 
 def homes(names: Iterable[str]) -> dict[str, str]:

@@ -128,6 +128,7 @@ def task_of(study: Study, registry: Registry, records: Iterable[Record] = (), st
     for record in records if foreign.is_target(choice.name) else ():
         foreign.recall(record.trial.provenance.foreign("task"), record.targets, store)
     task: Task = registry.build("task", choice.name, **choice.keywords())
+    foreign.complete("task", choice.name, task)
     return task
 
 

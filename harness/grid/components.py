@@ -112,9 +112,8 @@ class Parts:
         if not tree.named(node, kind, self.mistakes):
             return None
         name, written = tree.name_of(node), tree.options_of(node)
-        nothing = kind == "attention" and name == tree.NONE and not tree.targeted(node)
-        if nothing and tree.TARGET not in written:
-            return self._nothing(written)
+        if kind == "attention" and name == tree.NONE and not tree.targeted(node):
+            return self._both(name, written) if tree.TARGET in written else self._nothing(written)
         place = node.entries.get(tree.TARGET if tree.targeted(node) else "name", node)
         try:
             component = self.naming.component(kind, node)
@@ -127,9 +126,7 @@ class Parts:
             self.mistakes.add(place if tree.targeted(node) else node, error.message, error.hint)
             return None
         if tree.TARGET in written and tree.TARGET not in known:
-            what = f"'name' and 'target' are both given: '{name}' is registered, '{tree.TARGET}' names a class"
-            self.mistakes.add(written[tree.TARGET], what, "leave one of them out")
-            return None
+            return self._both(name, written)
         good, values = True, dict[str, Value]()
         for key, child in written.items():
             if key in known or not self.unused_option(child, list(known)):
@@ -167,6 +164,11 @@ class Parts:
             self.mistakes.add(node, error.message, error.hint)
             return False
         return True
+
+    def _both(self, name: str, written: Mapping[str, Node]) -> Choice | None:
+        what = f"'name' and 'target' are both given: '{name}' is registered, and 'target' names a class"
+        self.mistakes.add(written[tree.TARGET], what, "leave one of them out")
+        return None
 
     def _nothing(self, written: Mapping[str, Node]) -> Choice | None:
         hard = [(k, n) for k, n in written.items() if not self.unused_option(n, ())]
