@@ -48,7 +48,7 @@ COMMANDS = """\
 | `HARNESS_DATA` | the data folder. Default: `data` in the platform's cache folder for `ablation-harness` |
 | `HARNESS_CACHE` | decoded arrays, features of backbones, remembered hashes. Default: `made` in the same cache folder |
 | `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |
-| `HARNESS_TRACKERS` | names of trackers, with commas between, that are told of every study. Default: `tensorboard`. Empty: none |
+| `HARNESS_TRACKERS` | trackers that are told of every study, with commas between. Default: `tensorboard`. Empty: none |
 | `NO_COLOR` | not empty: no colours, no bold and no bars, only plain lines |
 | `FORCE_COLOR` | not empty: colours also where the output is no terminal; `NO_COLOR` wins |
 

@@ -86,12 +86,24 @@ def main() -> None:
         show(error)
         code = EXIT_USER
     except click.ClickException as error:
-        error.show()
+        refuse(error)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; everything so far is kept, and the same command goes on from there", err=True)
         code = EXIT_INTERRUPTED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def refuse(error: click.ClickException) -> None:
+    """What click says of a line that it does not take, in the form of every other error."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # newer than the oldest click we take
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+    message, mark, hint = error.format_message().partition("\n hint: ")
+    tell("error", message, hint if mark else f"{context.command_path} --help" if context is not None else None)
 
 
 def show(error: HarnessError) -> None:

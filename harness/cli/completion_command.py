@@ -22,7 +22,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def command(context: click.Context, shell: str) -> int:
-    """Print the script that makes SHELL complete commands, options, kinds, components, studies and trials.
+    """Print the script that makes a shell complete commands, options, kinds, components, studies and trials.
 
     To install it, add one line to a file of your shell, and open a new one. The program `harness` must be on PATH.
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from .completing import kinds
 from .manual import Manual
 from .options import json_option
+
+if TYPE_CHECKING:
+    from ..registry import Component
 
 KEYS = {
     "components[].kind": "attention, model, dataset, loss, task, augment, optimizer, schedule or tracker",
@@ -42,7 +49,6 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> int:
     from .. import discovery
     from ..plain import to_plain
     from .ablate_command import warn_of_failures
-    from .tables import plain_table
     from .terminal import aside, document
 
     with aside(as_json):
@@ -54,5 +60,18 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> int:
     if as_json:
         document({"components": to_plain(components), "failures": to_plain(plugins.failures)})
         return 0
-    plain_table(("kind", "name", "summary", "provider"), [(c.kind, c.name, c.summary, c.provider) for c in components])
+    _print(components)
     return 0
+
+
+def _print(components: Sequence[Component]) -> None:
+    """In a terminal, a provider that all have is said once: its column would leave too little for the summaries."""
+    from .tables import plain_table
+
+    providers = {c.provider for c in components}
+    if sys.stdout.isatty() and len(providers) == 1:
+        plain_table(("kind", "name", "summary"), [(c.kind, c.name, c.summary) for c in components])
+        click.echo(f"provider: {providers.pop()}")
+    else:
+        rows = [(c.kind, c.name, c.summary, c.provider) for c in components]
+        plain_table(("kind", "name", "summary", "provider"), rows)
