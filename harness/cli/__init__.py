@@ -12,7 +12,8 @@ from ..errors import GridError, HarnessError
 from .manual import ManualGroup
 from .terminal import show_warnings_in_one_line, tell
 
-COMMANDS = ("ablate", "list", "show", "report", "compare", "predict", "export", "data", "new", "doctor", "completion")
+COMMANDS = ("ablate", "list", "show", "report", "compare", "predict", "export", "new", "check")
+COMMANDS += ("data", "doctor", "completion")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 

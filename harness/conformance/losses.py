@@ -100,11 +100,18 @@ def _given(subject: Subject, **sizes: int) -> tuple[Any, Pair]:
 
 def _finite(subject: Subject) -> str:
     loss, given = _given(subject)
-    hard = {"a usual prediction": given.near, "a right one": given.right, "a constant one": torch.zeros_like(given.near)}
+    hard = {
+        "a usual prediction": given.near,
+        "a right one": given.right,
+        "a constant one": torch.zeros_like(given.near),
+    }
     if loss.expects == "logits":
         hard |= {"logits of 60": 60.0 * given.wrong.sign(), "logits of -60": -60.0 * given.right.sign()}
     else:
-        hard |= {"0 and 1 the wrong way": (given.right < 0.5).to(given.right.dtype), "ones": torch.ones_like(given.near)}
+        hard |= {
+            "0 and 1 the wrong way": (given.right < 0.5).to(given.right.dtype),
+            "ones": torch.ones_like(given.near),
+        }
     for name, output in hard.items():
         leaf = output.clone().requires_grad_()
         value = loss(leaf, given.target)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ def told(error: BaseException) -> str:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """The caller's random streams stay as they are, and warnings of foreign code are not its own."""
+    """The caller's random streams stay as they are; warnings and prints of foreign code are not its own."""
     import numpy as np
     import torch
 
@@ -192,7 +193,7 @@ def undisturbed() -> Iterator[None]:
 
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             seed_all(SEED)
             yield

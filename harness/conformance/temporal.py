@@ -58,7 +58,11 @@ def _mask(subject: Subject) -> str:
     case: Case = subject.kept["case"]
     x, mask = case.inputs["x"], case.inputs["mask"]
     block = moved(case)
-    rubbish = {"noise": torch.randn_like(x), "values of 1e6": torch.full_like(x, 1e6), "NaN": torch.full_like(x, torch.nan)}
+    rubbish = {
+        "noise": torch.randn_like(x),
+        "values of 1e6": torch.full_like(x, 1e6),
+        "NaN": torch.full_like(x, torch.nan),
+    }
     with torch.no_grad():
         before = block(x, mask)
         finite({"": before[mask]}, "a real frame")

@@ -33,6 +33,14 @@ from harness.cli import group
 for kind, name in zip(sys.argv[1::2], sys.argv[2::2]):
     group.main(["show", kind, name], standalone_mode=False)
 """
+CHECKER = """
+import sys
+from harness.conformance import check
+for kind, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    report = check(kind, name)
+    assert report.ok and not report.warnings, str(report)
+    print("checked", kind, name)
+"""
 CALLER = """
 import runpy, sys
 for path in sys.argv[1:]:
@@ -97,6 +105,12 @@ def test_every_package_is_listed_and_its_pages_commands_answer(home: Path):
     printed = run(home, "-c", SHOWER, *(word for arguments in shown for word in arguments[1:]))
     for _, _, name in shown:
         assert f"harness-{name} 0.1.0" in printed
+
+
+def test_every_package_keeps_what_its_kind_promises(home: Path):
+    kinds = [(kind, name) for kind, name in PACKAGES.values() if kind != "tracker"]
+    printed = run(home, "-c", CHECKER, *(word for pair in kinds for word in pair))
+    assert re.findall(r"^checked (\w+) (\w+)$", printed, re.M) == kinds
 
 
 def test_the_block_and_the_store_and_the_report_are_what_the_pages_say(home: Path):
