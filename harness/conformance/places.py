@@ -105,7 +105,9 @@ def attention(subject: Subject) -> str:
         if own != domain and not (own == "any" and domain == "image"):
             continue
         model: Any = build(subject, shown.io)
-        model.attach(Maker(domain, functools.partial(make_block, shipped, component.name, options={})), "stage")
+        model.attach(
+            Maker(domain, functools.partial(make_block, shipped, component.name, options=component.example)), "stage"
+        )
         what = f"with '{component.name}'{' around the gate of the kit' if wraps else ''}"
         trained(model.train(), shown, what)
         tried.append(component.name)

@@ -23,7 +23,8 @@ import sys, harness
 for name in sys.argv[1:]:
     quick = ["seeds=1", "train.epochs=1", *([] if name == "plain" else ["evaluate=[]"])]
     trackers = ["csvlog"] if name == "csvlog" else []
-    result = harness.ablate(f"{name}.yaml", runs=f"runs-{name}", workers=1, device="cpu", overrides=quick, trackers=trackers)
+    where = {"runs": f"runs-{name}", "workers": 1, "device": "cpu"}
+    result = harness.ablate(f"{name}.yaml", overrides=quick, trackers=trackers, **where)
     assert not result.failed, result.failed[0].traceback
     print(name, "trained", len(result.records))
 """

@@ -123,6 +123,7 @@ def harness_register(registry: Any) -> None:
         "harness_attention.timm_layers:TimmAttention",
         summary="an attention layer of timm as it is there: se, ese, eca, gc, cbam, coord, nl, halo and others",
         source="Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861",
+        example={"layer": "ese"},
     )
     registry.add(
         "attention",
