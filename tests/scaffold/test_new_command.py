@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
-from harness.cli import main
+from harness.cli import group, main
+from harness.scaffold import KINDS, Names
+from harness.scaffold.writing import render
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "harness-triplet"
 
 
 def new(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -64,3 +70,18 @@ def test_what_the_user_can_mend_ends_with_2_and_writes_nothing(home: Path, monke
     assert new(monkeypatch, *arguments) == 2
     assert told in capsys.readouterr().err
     assert {p.name for p in home.rglob("*")} == {"file", "harness-taken", "notes.txt"}
+
+
+READMES = {kind: render(Names(kind, f"my_{kind}"))["README.md"] for kind in KINDS}
+READMES["example"] = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_every_command_of_a_generated_readme_can_be_typed(page: str):
+    typed = re.findall(r"^\$ harness (.+)$", READMES[page], re.M)
+    assert {line.split()[0] for line in typed} == {"list", "show", "check", "ablate"}
+    for line in typed:
+        name, *arguments = shlex.split(line)
+        command = group.get_command(click.Context(group), name)
+        assert command is not None, name
+        command.make_context(name, arguments)

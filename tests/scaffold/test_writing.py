@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import stat
 import subprocess
 import sys
@@ -201,15 +202,19 @@ def test_ruff_finds_nothing_in_what_is_generated(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "example"])
 def test_mypy_finds_nothing_in_what_is_generated(tmp_path: Path, kind: str):
     pytest.importorskip("mypy", reason="part of the extra `lint`")
-    folder = create(kind, "my_thing", tmp_path, REGISTRY).folder
-    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n[mypy-harness.*]\nfollow_imports = silent\n")
+    example = ROOT / "examples" / "harness-triplet"
+    folder = example if kind == "example" else create(kind, "my_thing", tmp_path, REGISTRY).folder
+    modules = [p.name for p in folder.iterdir() if (p / "__init__.py").is_file()]
+    settings = tmp_path / "mypy.ini"
+    settings.write_text("[mypy]\nstrict = true\n[mypy-harness.*]\nfollow_imports = silent\n")
+    flags = ["--config-file", str(settings), "--cache-dir", str(tmp_path / "cache")]
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", str(tmp_path / "mypy.ini"), "harness_my_thing", "tests"],
+        [sys.executable, "-m", "mypy", *flags, *modules, "tests"],
         cwd=folder,
-        env={"MYPYPATH": str(ROOT), "PATH": ""},
+        env={**os.environ, "MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
