@@ -54,7 +54,7 @@ def builder(image: bool) -> Callable[[Subject], str]:
             size = (3, channels, 9, 7) if image else (3, 12, channels)
             inputs = {"x": torch.randn(size, generator=generator)}
             if not image:
-                inputs["mask"] = torch.arange(12)[None] < torch.tensor([[12], [7], [1]])
+                inputs["mask"] = torch.arange(12)[None] < torch.tensor([[12], [7], [3]])
             subject.kept["case"] = Case(functools.partial(_made, subject, channels), inputs, _call)
             return f"with {channels} channels"
         raise Broken(str(refused))

@@ -142,9 +142,9 @@ def _weights_only(subject: Subject) -> str:
 
 def _bf16(subject: Subject) -> str:
     case = _case(subject)
-    with torch.no_grad():
-        exact = case.run(moved(case), case.inputs)
     module = moved(case)
+    with torch.no_grad():
+        exact = case.run(copy.deepcopy(module), case.inputs)
     leaves = {k: v.clone().requires_grad_() if v.is_floating_point() else v for k, v in case.inputs.items()}
     with torch.autocast("cpu", torch.bfloat16):
         narrow = {k: v.bfloat16() if case.inner and v.is_floating_point() else v for k, v in leaves.items()}
@@ -161,9 +161,9 @@ def _channels_last(subject: Subject) -> str:
     case = _case(subject)
     if not any(v.ndim == 4 for v in case.inputs.values()):
         raise NotChecked("it reads no maps [B, C, H, W]")
-    with torch.no_grad():
-        before = case.run(moved(case), case.inputs)
     module = moved(case)
+    with torch.no_grad():
+        before = case.run(copy.deepcopy(module), case.inputs)
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

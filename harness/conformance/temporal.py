@@ -70,8 +70,9 @@ def _mask(subject: Subject) -> str:
             after = block(torch.where(mask[..., None], x, value), mask)
             same({"y": before[mask]}, {"y": after[mask]}, f"real frames with {name} under padding and without")
         for i, length in enumerate(mask.sum(1).tolist()):
-            cut = block(x[i : i + 1, :length], None)
-            same({"y": before[i : i + 1, :length]}, {"y": cut}, f"{length} real frames with padding behind and alone")
+            whole, real = x[i : i + 1].repeat(2, 1, 1), mask[i : i + 1].repeat(2, 1)
+            padded, cut = block(whole, real)[:, :length], block(whole[:, :length], None)
+            same({"y": padded}, {"y": cut}, f"{length} real frames with padding behind and without")
     return "noise, 1e6 and NaN under padding change no real frame, and padding is as good as nothing"
 
 
