@@ -12,8 +12,10 @@ from ..errors import GridError, HarnessError
 from .manual import ManualGroup
 from .terminal import show_warnings_in_one_line, tell
 
-COMMANDS = ("ablate", "list", "show", "report", "compare", "predict", "export", "new", "check")
-COMMANDS += ("data", "doctor", "completion")
+COMMANDS = (
+    *("ablate", "list", "show", "report", "compare", "predict", "export"),
+    *("new", "check", "data", "doctor", "completion"),
+)
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 
