@@ -1,20 +1,23 @@
-"""Write docs/components.md and docs/commands.md from the program itself: `python docs/generate.py`."""
+"""Write components.md, commands.md and contracts.md from the program itself: `python docs/generate.py`."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from harness import contracts
 from harness.cli import group
 from harness.cli.show_command import CONTRACTS
 from harness.discovery import load
 from harness.registry import KINDS, Component, Option, Registry
 
+MARK = "\b\n"
 HERE = Path(__file__).parent
 MADE = "<!-- Written by docs/generate.py; change the program's own texts instead. -->"
 
@@ -34,7 +37,7 @@ COMMANDS = """\
 | code | meaning |
 | --- | --- |
 | 0 | well; for `ablate`: all trials of the study are ok |
-| 1 | `ablate`: some trials failed, and the report is written; `predict`: some inputs. A traceback with it is a bug |
+| 1 | `ablate`: some trials failed, the report is written; `predict`: some inputs; `check`: a check. Traceback: a bug |
 | 2 | something that you can mend; `doctor`: a plugin is broken; `data verify`: a file differs or is missing |
 | 130 | interrupted (Ctrl-C); everything so far is kept, and the same command goes on from there |
 
@@ -44,7 +47,74 @@ COMMANDS = """\
 | --- | --- |
 | `HARNESS_DATA` | the data folder. Default: `data` in the platform's cache folder for `ablation-harness` |
 | `HARNESS_CACHE` | decoded arrays, features of backbones, remembered hashes. Default: `made` in the same cache folder |
-| `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |"""
+| `HARNESS_PLUGINS` | names of entry points, with commas between; no other third party is loaded. Empty: none |
+| `HARNESS_TRACKERS` | trackers that are told of every study, with commas between. Default: `tensorboard`. Empty: none |
+| `NO_COLOR` | not empty: no colours, no bold and no bars, only plain lines |
+| `FORCE_COLOR` | not empty: colours also where the output is no terminal; `NO_COLOR` wins |
+
+## Output for other programs
+
+`list`, `show`, `compare` and `doctor` take `--json`: one JSON document on standard output and nothing else there. Its
+keys are listed below with each command, `[]` for the entries of a list, `<name>` for a key that is a name; they stay as
+they are, and later versions may add some. A number that is not finite is the text `nan`, `inf` or `-inf`. Errors and
+warnings stay text on standard error, and exit codes are the same.
+
+What goes to a file or a pipe has no colours and no bars, and a row of a table stays on its line."""
+
+CONTRACTS_PAGE = """\
+What the parts of the program promise each other, as `harness/contracts.py` has it. Write a component against this page
+and the page of its kind ([plugins.md](plugins.md#kinds-of-components)). A class need not inherit from a protocol:
+having its members is enough. Dataclasses are frozen. Letters in brackets are axes: B items of a batch, T time, C
+channels, H and W height and width, K classes or kinds, N and R any number."""
+
+GROUPS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "Data": (
+        "See [write-a-dataset.md](write-a-dataset.md).",
+        {
+            "Batch": "Made by a split, prepared by the engine, read by models and tasks.",
+            "Arrays": "",
+            "SplitName": "",
+            "Spec": "Given by datasets in `DatasetInfo` and by tasks in `IO`.",
+            "DatasetInfo": "Given by `describe` of a dataset's target; read by the grid and by tasks.",
+            "Dataset": "What the target of a dataset returns.",
+            "Split": "Given by a dataset; read by the engine.",
+            "Generates": "A split may have it.",
+            "Frames": "A split may have it.",
+        },
+    ),
+    "Models and attention": (
+        "See [write-a-model.md](write-a-model.md) and [write-a-block.md](write-a-block.md).",
+        {
+            "Output": "Made by a model; read by tasks.",
+            "IO": "Made by a task; given to the target of a model.",
+            "Model": "What the target of a model returns.",
+            "AttentionFactory": "Made by the program out of the target of a block; given to `Model.attach`.",
+        },
+    ),
+    "Training": (
+        "See [write-a-loss.md](write-a-loss.md).",
+        {
+            "Loss": "What the target of a loss returns.",
+            "Augment": "What the target of an augmentation returns.",
+        },
+    ),
+    "Judging": (
+        "See [write-a-task.md](write-a-task.md).",
+        {
+            "Task": "What the target of a task returns.",
+            "Metric": "Listed by a task.",
+            "Items": "Given by `Task.measure` and `Task.floors`; stored.",
+            "FigureKind": "",
+            "Figure": "Given by `Task.figures`; stored, and drawn by the report.",
+            "Evaluation": "Made by the program itself.",
+        },
+    ),
+    "The store": (
+        "A component never meets it.",
+        {"Sink": "Implemented by the store."},
+    ),
+}
+"""Every public name of harness/contracts.py, and who makes or reads it. A name that is missing here is an error."""
 
 
 def components(registry: Registry) -> str:
@@ -101,13 +171,26 @@ def _command(name: str, command: click.Command) -> str:
     pieces = [name, "[OPTIONS]", *(_place(a) for a in arguments)]
     if isinstance(command, click.Group):
         pieces += ["COMMAND", "[ARGS]..."]
-    lines = [f"## {name}", "", inspect.cleandoc(command.help or ""), "", "```text", " ".join(pieces), "```"]
+    lines = [f"## {name}", "", _prose(command.help or ""), "", "```text", " ".join(pieces), "```"]
     if options:
         rows = [(", ".join(f"`{o}`" for o in p.opts), _values(p), _preset(p), p.help or "") for p in options]
         lines += ["", *_table(("option", "value", "default", "meaning"), rows)]
-    if command.epilog:
+    keys = getattr(command, "keys", {})
+    if keys:
+        lines += ["", "Keys of `--json`:", "", *_table(("key", "meaning"), [(f"`{k}`", v) for k, v in keys.items()])]
+    examples = getattr(command, "examples", ())
+    if examples:
+        lines += ["", "Examples:", "", "```console", *(f"$ {e}" for e in examples), "```"]
+    elif command.epilog:
         lines += ["", command.epilog.replace("Example: ", "Example: `") + "`"]
     return "\n".join(lines)
+
+
+def _prose(text: str) -> str:
+    """A help text as Markdown: what click leaves as it stands (behind its mark) becomes a block."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    blocks = [f"```text\n{p.removeprefix(MARK)}\n```" if p.startswith(MARK) else p for p in parts]
+    return "\n\n".join(blocks)
 
 
 def _place(argument: click.Argument) -> str:
@@ -127,8 +210,9 @@ def _values(option: click.Option) -> str:
 def _preset(option: click.Option) -> str:
     if option.required:
         return "required"
-    shown = option.show_default and option.default is not None
-    return f"`{option.default}`" if shown else ""
+    # `get_default` and not `default`: what stands there for "none" differs between versions of click.
+    value = None if option.is_flag or option.multiple else option.get_default(click.Context(group))
+    return "" if value is None else f"`{value}`"
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
@@ -136,10 +220,68 @@ def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
     return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
+def contracts_page() -> str:
+    """The text of contracts.md. Raises KeyError if GROUPS lacks a name, or has one that there is not."""
+    found = dict(_declared(ast.parse(inspect.getsource(contracts)).body))
+    parts = ["# Contracts", MADE, CONTRACTS_PAGE]
+    for title, (introduction, names) in GROUPS.items():
+        parts += [f"## {title}", introduction]
+        parts += ["\n".join([f"### `{name}`", "", *found.pop(name)(who)]) for name, who in names.items()]
+    if found:
+        raise KeyError(f"GROUPS lacks {', '.join(found)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _declared(body: list[ast.stmt]) -> Iterator[tuple[str, Any]]:
+    """(public name, function from who uses it to the lines about it)."""
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        if isinstance(node, ast.If):  # what is for type checkers alone
+            yield from _declared(node.body)
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, lambda who, node=node: _class(node, who)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            said = _text(after)
+            value = ast.unparse(node.value)
+            yield node.target.id, lambda who, said=said, value=value: _paragraphs(f"A name for `{value}`.", who, said)
+
+
+def _class(node: ast.ClassDef, who: str) -> list[str]:
+    protocol = any("Protocol" in ast.unparse(base) for base in node.bases)
+    lines = _paragraphs("A protocol." if protocol else "A dataclass.", who, ast.get_docstring(node) or "")
+    members, notes = [], []
+    for item, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(item, ast.AnnAssign):
+            members.append(ast.unparse(item))
+            said = _text(after)
+        elif isinstance(item, ast.FunctionDef):
+            given = ast.unparse(item.args).removeprefix("self").removeprefix(", ")
+            returned = ast.unparse(item.returns) if item.returns else "None"
+            members.append(f"{item.name}({given}) -> {returned}")
+            said = ast.get_docstring(item) or ""
+        else:
+            continue
+        if said:
+            name = ast.unparse(item.target) if isinstance(item, ast.AnnAssign) else item.name
+            notes.append(f"- `{name}`: {' '.join(said.split())}")
+    return [*lines, "", "```text", *members, "```", *(["", *notes] if notes else [])]
+
+
+def _text(node: ast.stmt | None) -> str:
+    """A string that stands alone, as the description of what is declared above it."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return inspect.cleandoc(node.value.value)
+    return ""
+
+
+def _paragraphs(what: str, who: str, said: str) -> list[str]:
+    return [f"{what} {who}".strip(), *(["", said] if said else [])]
+
+
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     (HERE / "components.md").write_text(components(load(third_party=False).registry), encoding="utf-8")
     (HERE / "commands.md").write_text(commands(), encoding="utf-8")
+    (HERE / "contracts.md").write_text(contracts_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from .data import data_root
 from .discovery import Plugins
 from .errors import ConfigError, HarnessError, StoreError
 from .executors import Listener, Settings, local
+from .executors.telling import Telling
+from .foreign import is_target
 from .grid import Context, load
 from .latency import measure_latency
 from .planning import Plan
@@ -21,6 +22,7 @@ from .probes import evaluate_study
 from .registry import Registry
 from .restore import from_plain
 from .store import Store, make_folder
+from .trackers.switching import switch_on
 from .trial import Record, Study, Trial, Value
 
 if TYPE_CHECKING:
@@ -83,12 +85,16 @@ def ablate(
     overrides: Sequence[str] = (),
     listener: Listener | None = None,
     plugins: Plugins | None = None,
+    trackers: Sequence[str] = (),
 ) -> StudyResult:
     """Train what is missing of a grid (a path or a mapping) and write its report.
+
+    `trackers` are told of it beside those that HARNESS_TRACKERS names (TensorBoard, if it is not set).
 
     Raises HarnessError for what the user can mend; failed trials do not raise, see `StudyResult.failed`.
     """
     plugins = plugins or discovery.load()
+    switch_on(plugins, trackers)
     store = Store(Path(runs))
     plan, machine = prepare(grid, store, plugins, device, workers, retry_failed, overrides)
     return execute(plan, machine, store, Path(reports), plugins, listener, fail_fast)
@@ -165,48 +171,10 @@ def execute(
             fail_fast=fail_fast,
             retry_failed=plan.retry_failed,
         )
-        local.run(plan.pending, store, plugins.registry, settings, _Hooks(plugins, store, listener))
+        local.run(plan.pending, store, plugins.registry, settings, Telling(plugins, plan.study, store, listener))
     measure_latency(plan.study, store, plugins.registry, machine.devices[0])
     evaluate_study(plan.study, store, plugins.registry, machine.devices[0], machine.threads, data_root())
     return build_report(plan.study.name, store, reports, plugins.registry)
-
-
-class _Hooks:
-    """Passes events to every tracker and to one listener; a tracker that raises is left out from then on."""
-
-    def __init__(self, plugins: Plugins, store: Store, listener: Listener | None) -> None:
-        self._manager, self._store, self._listener = plugins.manager, store, listener
-
-    def _call(self, hook: str, **arguments: Any) -> None:
-        plugins = [p for p in self._manager.get_plugins() if hasattr(p, hook)]
-        for plugin in plugins:
-            alone = self._manager.subset_hook_caller(hook, [p for p in plugins if p is not plugin])
-            try:
-                alone(**arguments)
-            except Exception as error:  # a tracker is foreign code; results do not depend on it
-                self._manager.unregister(plugin)
-                name = getattr(plugin, "__name__", str(plugin))
-                message = f"tracker '{name}' failed in {hook} and is left out: {type(error).__name__}: {error}"
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-    def started(self, trial: Trial) -> None:
-        self._call("harness_trial_started", trial=trial, directory=self._store.directory(trial.id))
-        if self._listener:
-            self._listener.started(trial)
-
-    def progress(self, trial: Trial, done: int, total: int, loss: float) -> None:
-        if self._listener:
-            self._listener.progress(trial, done, total, loss)
-
-    def epoch(self, trial: Trial, epoch: int, values: Mapping[str, float]) -> None:
-        self._call("harness_epoch_finished", trial=trial, epoch=epoch, values=values)
-        if self._listener:
-            self._listener.epoch(trial, epoch, values)
-
-    def finished(self, record: Record) -> None:
-        self._call("harness_trial_finished", record=record)
-        if self._listener:
-            self._listener.finished(record)
 
 
 def build_report(study_name: str, store: Store, reports: Path, registry: Registry) -> StudyResult:
@@ -223,8 +191,8 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     """All that a report reads."""
     from .report import Evidence, Latency
 
-    task = planning.task_of(study, registry)
     plan = planning.make(study, store)
+    task = planning.task_of(study, registry, plan.done.values(), store.root)
     measured = store.latency(study.name)
     return Evidence(
         study=study,
@@ -238,7 +206,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
         identities=task.identities,
         remarks=task.remarks,
         resample=task.resample,
-        defaults=_defaults(registry),
+        defaults=_defaults(registry, study),
         stale=plan.stale,
         ceilings=tuple(getattr(task, "ceilings", ())),
         evaluations=store.evaluation,
@@ -264,9 +232,13 @@ def compare(
     return compare(side(study_a, Store(Path(runs)), plugins), side(study_b, Store(Path(other)), plugins))
 
 
-def _defaults(registry: Registry) -> Callable[[str, str], Mapping[str, Value]]:
+def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[str, Value]]:
+    kept = {(kind, name): dict(options) for kind, name, options in study.defaults}
+
     @functools.cache
     def defaults(kind: str, name: str) -> Mapping[str, Value]:
+        if is_target(name):  # a report imports no class that is no plugin
+            return kept.get((kind, name), {})
         try:
             options = registry.get(kind, name).options()
         except HarnessError:  # the plugin that trained it is no longer installed

@@ -6,6 +6,7 @@ of its own (seed, site). Parameters of equal name and shape are therefore equal 
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from . import foreign
 from .augment.pipeline import Pipeline
 from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
 from .data import without_initial_weights
@@ -147,11 +149,13 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     """Build every part on the CPU. Raises HarnessError for what does not fit together."""
     info, dataset = open_data(config.dataset, registry, data_root)
     task: Task = registry.build("task", config.task.name, **config.task.keywords())
+    foreign.complete("task", config.task.name, task)
     io = task.io(info)
     model, sites = build_model(config, registry, io)
     losses = []
     for term in config.loss:
         loss: Loss = registry.build("loss", term.loss.name, **term.loss.keywords())
+        foreign.complete("loss", term.loss.name, loss)
         losses.append(WeightedLoss(term.key, term.coefficient, loss))
     # The second `erasing` draws for itself, so it has a name of its own.
     counts: Counter[str] = Counter()
@@ -176,15 +180,18 @@ def open_data(choice: Choice, registry: Registry, data_root: Path) -> tuple[Data
     options = choice.keywords()
     info: DatasetInfo = target.describe(data_root, **options)  # type: ignore[attr-defined]
     dataset: Dataset = registry.build("dataset", choice.name, data_root, **options)
+    foreign.complete("dataset", choice.name, dataset)
     return info, dataset
 
 
 def stored_model(record: Record, store: Store, registry: Registry) -> tuple[nn.Module, tuple[str, ...], IO]:
     """The model that a finished trial tested (evaluation mode, on the CPU), its sites, and what it reads and writes.
 
-    Raises StoreError if its weights are not there or damaged.
+    Raises StoreError if its weights are not there or damaged, ConfigError if a module that it was built with is gone.
     """
     io = from_plain(IO, record.io, "record.io")
+    for sentence in foreign.recall(record.trial.provenance.foreign("model", "attention"), record.targets, store.root):
+        warnings.warn(f"trial '{record.id}': {sentence}", RuntimeWarning, stacklevel=3)
     with without_initial_weights():
         model, sites = build_model(record.trial.config, registry, io)
     model.load_state_dict(store.weights(record)["model"])
@@ -196,6 +203,7 @@ def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, 
     sizes = _sizes_of(config, registry, io)
     seed_all(derive(config.seed, "model"))
     model: Model = registry.build("model", config.model.name, io, **config.model.keywords())
+    foreign.complete("model", config.model.name, model)
     sites: Sequence[str] = ()
     if config.attention.name != "none":
         sites = model.attach(Factory(registry, config.attention, config.seed, sizes), config.placement)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .claims.numbers import seed_values
 from .contracts import Metric
 from .errors import ConfigError
+from .plain import dotted
 from .planning import cause, make, task_of
 from .registry import Registry
 from .stats import Interval, mean_interval, paired_difference, welch_difference
@@ -91,8 +92,9 @@ class Comparison:
 def side(name: str, store: Store, registry: Registry) -> Side:
     """What a store holds of a study. Raises StoreError if it knows no such study."""
     study = store.study(name)
-    task = task_of(study, registry)
-    return Side(study, make(study, store).done, tuple(task.metrics), task.select)
+    done = make(study, store).done
+    task = task_of(study, registry, done.values(), store.root)
+    return Side(study, done, tuple(task.metrics), task.select)
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -177,10 +179,10 @@ def _change(a: Mapping[int, float], b: Mapping[int, float], given: Method | None
 
 
 def _alone(cell: Cell, others: Sequence[Cell]) -> Alone:
-    own = dict(_flat(_config(cell)))
+    own = dict(dotted(_config(cell)))
     best: tuple[str, tuple[Differs, ...]] | None = None
     for other in others:
-        theirs = dict(_flat(_config(other)))
+        theirs = dict(dotted(_config(other)))
         keys = dict.fromkeys((*own, *theirs))
         found = tuple(
             Differs(k, own.get(k, "–"), theirs.get(k, "–")) for k in keys if own.get(k, "–") != theirs.get(k, "–")
@@ -193,19 +195,3 @@ def _alone(cell: Cell, others: Sequence[Cell]) -> Alone:
 def _config(cell: Cell) -> Any:
     plain = to_plain(cell.trials[0].config)
     return {k: v for k, v in plain.items() if k not in ("seed", "fold")}
-
-
-def _flat(plain: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted keys as a grid writes them, as far as it can: a component's name stands at the component's own key."""
-    if isinstance(plain, dict) and set(plain) == {"name", "options"}:
-        yield key, str(plain["name"])
-        for name, value in plain["options"]:
-            yield from _flat(value, f"{key}.{name}")
-    elif isinstance(plain, dict):
-        for name, value in plain.items():
-            yield from _flat(value, f"{key}.{name}" if key else name)
-    elif isinstance(plain, (list, tuple)) and plain:
-        for i, value in enumerate(plain):
-            yield from _flat(value, f"{key}[{i}]")
-    else:
-        yield key, "none" if plain in (None, [], ()) else str(plain)

@@ -225,16 +225,17 @@ FigureKind: TypeAlias = Literal["table", "lines", "bars", "heatmap", "strip", "o
 class Figure:
     """Everything that a picture needs, stored by the trial; the report joins equal keys over arms.
 
-    table, heatmap: data = {values [R, C], rows [R] str, columns [C] str}; a table's rows may be others in every fold.
-    With `weights` [R], the items behind each row, rows of several trials are means over items.
-    lines, bars: data = {x [N] (numbers or str), one array [N] a series}; `x_label` str [1] names the axis. A series
-    may be NaN in part. lines: `reference/<series>` [N] is drawn once, in grey behind that series of all rows of a
-    study, and `reference_name` str [1] names it.
-    strip: data = {images uint8 [K, F, H, W] or [K, F, H, W, 3], rows [K] str (items), columns [F] str}; with
-    `reference` of the same shape, drawn once above all rows of a study, and `reference_name` str [1]; `colour` str [1]
-    is "grey" (the default) or "heat" (uint8 as 0 to 1 on a colour map).
-    animation: data = {images uint8 [K, T, H, W] or [K, T, H, W, 3], rows [K] str, milliseconds int [1] a frame}, with
-    `reference` and `reference_name` as above.
+    - table, heatmap: data = {values [R, C], rows [R] str, columns [C] str}; a table's rows may be others in every fold.
+      With `weights` [R], the items behind each row, rows of several trials are means over items.
+    - lines, bars: data = {x [N] (numbers or str), one array [N] a series}; `x_label` str [1] names the axis. A series
+      may be NaN in part. lines: `reference/<series>` [N] is drawn once, in grey behind that series of all rows of a
+      study, and `reference_name` str [1] names it.
+    - strip: data = {images uint8 [K, F, H, W] or [K, F, H, W, 3], rows [K] str (items), columns [F] str}; with
+      `reference` of the same shape, drawn once above all rows of a study, and `reference_name` str [1]; `colour` str
+      [1] is "grey" (the default) or "heat" (uint8 as 0 to 1 on a colour map).
+    - animation: data = {images uint8 [K, T, H, W] or [K, T, H, W, 3], rows [K] str, milliseconds int [1] a frame},
+      with `reference` and `reference_name` as above.
+
     `compare` asks the report for the difference to the baseline as well.
     """
 

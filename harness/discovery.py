@@ -109,13 +109,7 @@ def _manager() -> pluggy.PluginManager:
 
 def _accept(plugins: Plugins, name: str, module: ModuleType, distribution: str) -> None:
     """Check one plugin alone, stage its components, and only then let it into the common registry and manager."""
-    alone = _manager()
-    try:
-        alone.register(module, name)  # refuses wrong parameter names
-        alone.check_pending()  # refuses names that are no hook
-    except pluggy.PluginValidationError as error:
-        known = ", ".join(n for n in vars(hookspecs) if n.startswith("harness_"))
-        raise ConfigError(str(error).replace("\n", " "), hint=f"the hooks are {known}") from error
+    alone = _alone(module, name)
     staged = Registry(distribution)
     alone.hook.harness_register(registry=staged)
     key = f"{distribution}:{name}"  # two distributions may use the same entry-point name
@@ -125,3 +119,20 @@ def _accept(plugins: Plugins, name: str, module: ModuleType, distribution: str) 
     except ClashError:
         plugins.manager.unregister(name=key)
         raise
+
+
+def _alone(plugin: object, name: str) -> pluggy.PluginManager:
+    """A manager of this plugin only. Raises ConfigError for a name that is no hook, or a parameter that it lacks."""
+    alone = _manager()
+    try:
+        alone.register(plugin, name)  # refuses wrong parameter names
+        alone.check_pending()  # refuses names that are no hook
+    except pluggy.PluginValidationError as error:
+        known = ", ".join(n for n in vars(hookspecs) if n.startswith("harness_"))
+        raise ConfigError(str(error).replace("\n", " "), hint=f"the hooks are {known}") from error
+    return alone
+
+
+def hooks_of(plugin: object, name: str) -> tuple[str, ...]:
+    """The hooks that a plugin implements. Raises ConfigError for a misspelt one, or a parameter that a hook lacks."""
+    return tuple(caller.name for caller in _alone(plugin, name).get_hookcallers(plugin) or ())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import audits, environment, measure
+from . import audits, environment, foreign, measure
 from .assembly import Parts, assemble, begin_stage, check_splits, loss_terms, set_training
 from .contracts import Figure, Sink, Split
 from .errors import ConfigError, Diverged, HarnessError
@@ -60,7 +60,8 @@ def run_trial(trial: Trial, registry: Registry, sink: Sink, run: Run) -> Record:
         # A trial that goes on keeps its number of threads: another number would give other bits.
         threads = int(resumed["threads"]) if resumed else run.threads
         run = dataclasses.replace(run, threads=threads)
-        record = dataclasses.replace(record, environment=environment.describe(run.device, threads))
+        found = foreign.homes(name.split(" ")[1] for name, _ in trial.provenance.sources)
+        record = dataclasses.replace(record, environment=environment.describe(run.device, threads), targets=found)
         with environment.pinned(threads, trial.config.train.deterministic):
             return _run(record, registry, sink, run, resumed)
     except HarnessError as error:

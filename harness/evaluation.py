@@ -34,10 +34,10 @@ def evaluate(parts: Parts, loader: Loader, model: nn.Module | None = None) -> It
             extras = [loader.split.extras(i) for i in range(done, done + count)]
             found.append(parts.task.measure(output, batch, extras))
             done += count
-    return _join(found, tuple(loader.split.ids))
+    return join(found, tuple(loader.split.ids))
 
 
-def _join(found: Sequence[Items], ids: tuple[str, ...]) -> Items:
+def join(found: Sequence[Items], ids: tuple[str, ...]) -> Items:
     values = {key: np.concatenate([f.values[key] for f in found]) for key in found[0].values}
     ragged = {}
     for key in found[0].ragged:

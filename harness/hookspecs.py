@@ -10,7 +10,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from .registry import Registry
-    from .trial import Record, Trial
+    from .trial import Record, Study, Trial
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
@@ -22,8 +22,8 @@ def harness_register(registry: Registry) -> None:
 
 
 @hookspec
-def harness_trial_started(trial: Trial, directory: Path) -> None:
-    """A trial starts or goes on; called in the parent process; a tracker may write below `directory`."""
+def harness_trial_started(trial: Trial, directory: Path, study: Study) -> None:
+    """A trial of `study` starts or goes on; called in the parent process; a tracker may write below `directory`."""
 
 
 @hookspec

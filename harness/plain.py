@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -21,6 +21,22 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)  # JSON has no word for it; "nan", "inf" and "-inf" are read back as floats
     return value
+
+
+def dotted(plain: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys as a grid writes them, as far as it can: a component's name stands at the component's own key."""
+    if isinstance(plain, dict) and set(plain) == {"name", "options"}:
+        yield key, str(plain["name"])
+        for name, value in plain["options"]:
+            yield from dotted(value, f"{key}.{name}")
+    elif isinstance(plain, dict):
+        for name, value in plain.items():
+            yield from dotted(value, f"{key}.{name}" if key else name)
+    elif isinstance(plain, (list, tuple)) and plain:
+        for i, value in enumerate(plain):
+            yield from dotted(value, f"{key}[{i}]")
+    else:
+        yield key, "none" if plain in (None, [], ()) else str(plain)
 
 
 def digest(plain: Any) -> str:

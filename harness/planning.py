@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import foreign
 from .contracts import Frames, SplitName, Task
 from .errors import ConfigError, GridError, HarnessError
 from .registry import Registry, suggest
@@ -121,10 +122,13 @@ def _try(config: Config, registry: Registry, data_root: Path) -> None:
     loss_terms(parts, output, batch)
 
 
-def task_of(study: Study, registry: Registry) -> Task:
-    """The one task of a study."""
+def task_of(study: Study, registry: Registry, records: Iterable[Record] = (), store: Path = Path()) -> Task:
+    """The one task of a study. `records` say where the class lay, if it is one that is no plugin."""
     choice = study.cells[0].trials[0].config.task
+    for record in records if foreign.is_target(choice.name) else ():
+        foreign.recall(record.trial.provenance.foreign("task"), record.targets, store)
     task: Task = registry.build("task", choice.name, **choice.keywords())
+    foreign.complete("task", choice.name, task)
     return task
 
 

@@ -7,9 +7,10 @@ import importlib
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from . import foreign
 from .errors import ClashError, ConfigError, UnknownName
 
 KINDS: Mapping[str, int] = {
@@ -21,11 +22,21 @@ KINDS: Mapping[str, int] = {
     "augment": 0,
     "optimizer": 1,  # params
     "schedule": 3,  # optimizer, total_steps, steps_per_epoch
+    "tracker": 0,
 }
 """Every kind, and how many leading positional arguments the program itself supplies to a target of that kind."""
 
 _SUPPLIED = {"attention": {"site", "measured"}}
 _EMPTY = inspect.Parameter.empty
+_WRAP = "write a class or a function of your own around it"
+_FIRST: Mapping[str, str] = {
+    "attention": "the number of channels comes first: __init__(self, channels, …)",
+    "model": "what the model reads and writes comes first: __init__(self, io, …)",
+    "dataset": "the data folder comes first: __init__(self, root, …)",
+    "optimizer": "the model comes first: (model, …)",
+    "schedule": "(optimizer, total_steps, steps_per_epoch, …)",
+}
+"""What a target must take that takes too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What a plugin declared: `target` is "package.module:Attribute", `files` the options that name files."""
+    """What a plugin declared: `target` is "package.module:Attribute", `files` the options that name files.
+
+    `departs`: checks of the conformance kit that it does not keep, and why; `example`: options that it is checked with.
+    """
 
     kind: str
     name: str
@@ -59,6 +73,8 @@ class Component:
     source: str
     provider: str
     files: tuple[str, ...] = ()
+    departs: Mapping[str, str] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -66,6 +82,8 @@ class Component:
 
     def load(self) -> Callable[..., Any]:
         """Import the target. Raises ConfigError that names the provider if that fails."""
+        if foreign.is_target(self.name):
+            return foreign.load(self.kind, self.target)
         module, _, attribute = self.target.partition(":")
         try:
             found: Any = importlib.import_module(module)
@@ -81,36 +99,73 @@ class Component:
             raise ConfigError(f"{self.kind} '{self.name}' of {self.provider}: target '{self.target}' is not callable")
         return typing.cast("Callable[..., Any]", found)
 
-    def options(self) -> tuple[Option, ...]:
-        """The keyword parameters of the target, read from its signature. Imports it."""
+    def options(self, given: Mapping[str, Any] | None = None) -> tuple[Option, ...]:
+        """The keyword parameters of the target, read from its signature. Imports it.
+
+        A target with `**kwargs` may have `takes(a, b)`, which gives the parameters that these stand for where its own
+        options a and b are as `given`. Raises ConfigError, also for values of these two that there are not.
+        """
         target = self.load()
-        parameters = list(inspect.signature(target).parameters.values())
+        own, further = self._own(target), _takes(target)
+        if further is None or given is None:
+            return own
+        known = {o.name: o for o in own}
+        wanted = list(inspect.signature(further).parameters)
+        if not all(n in given and n in known and known[n].accepts(given[n]) for n in wanted):
+            return own
+        parameters: Sequence[inspect.Parameter] = further(**{n: given[n] for n in wanted})
+        return (*own, *(_option(p, p.annotation if p.annotation is not _EMPTY else Any) for p in parameters))
+
+    def _own(self, target: Callable[..., Any]) -> tuple[Option, ...]:
+        parameters = self._parameters(target)
         hints = _hints(target)
-        found = []
-        for parameter in parameters[KINDS[self.kind] :]:
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                continue
-            if parameter.name in _SUPPLIED.get(self.kind, ()):
-                continue
-            required = parameter.default is _EMPTY
-            default = None if required else parameter.default
-            found.append(Option(parameter.name, hints.get(parameter.name, Any), default, required))
-        return tuple(found)
+        skipped = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+        supplied = _SUPPLIED.get(self.kind, ())
+        return tuple(
+            _option(p, hints.get(p.name, Any)) for p in parameters if p.kind not in skipped and p.name not in supplied
+        )
+
+    def _parameters(self, target: Callable[..., Any]) -> list[inspect.Parameter]:
+        """Those behind what the program itself supplies."""
+        try:
+            parameters = list(inspect.signature(target).parameters.values())
+        except (TypeError, ValueError) as error:  # some that are written in C
+            raise ConfigError(f"{self.kind} '{self.name}': its options cannot be read: {error}", _WRAP) from error
+        count = KINDS[self.kind]
+        if parameters and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL:
+            # torch's Module says (*args, **kwargs), and takes neither.
+            if inspect.isclass(target) and getattr(target.__init__, "__qualname__", "") == "Module.__init__" and count:
+                raise ConfigError(f"{self.kind} '{self.name}' has no __init__ that takes anything", _FIRST[self.kind])
+            return parameters
+        room = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+        if len(room) < count and not (room and room[-1].kind is inspect.Parameter.VAR_POSITIONAL):
+            raise ConfigError(f"{self.kind} '{self.name}' takes too few positional arguments", _FIRST[self.kind])
+        return parameters[min(count, len(room)) :]
 
     def mistakes(self, options: Mapping[str, Any]) -> Iterator[tuple[str, ConfigError]]:
         """(option, error) for each unknown, ill-typed or missing option."""
-        known = {o.name: o for o in self.options()}
+        target = self.load()
+        further = _takes(target)
+        deciding = [] if further is None else list(inspect.signature(further).parameters)
+        try:
+            known = {o.name: o for o in self.options(options)}
+        except ConfigError as error:
+            if not deciding:
+                raise
+            yield deciding[0], error
+            return
+        who = f"{self.kind} '{self.name}'" + "".join(f" with {n} '{options[n]}'" for n in deciding if n in options)
         for key, value in options.items():
             if key not in known:
                 listing = f"it takes {', '.join(known)}" if known else "it takes no options"
-                yield key, ConfigError(f"{self.kind} '{self.name}' has no option '{key}'", suggest(key, known, listing))
+                yield key, ConfigError(f"{who} has no option '{key}'", suggest(key, known, listing))
             elif not known[key].accepts(value):
                 shown = f"'{value}'" if isinstance(value, str) else repr(value)
-                message = f"{self.kind} '{self.name}': option '{key}' is {shown}, which is no {known[key].type_name()}"
+                message = f"{who}: option '{key}' is {shown}, which is no {known[key].type_name()}"
                 yield key, ConfigError(message, _number_hint(value))
         for option in known.values():
             if option.required and option.name not in options:
-                yield option.name, ConfigError(f"{self.kind} '{self.name}' needs the option '{option.name}'")
+                yield option.name, ConfigError(f"{who} needs the option '{option.name}'")
 
 
 class Registry:
@@ -122,9 +177,21 @@ class Registry:
         self.failures = 0  # plugins that could not be loaded; named in hints of unknown names
 
     def add(
-        self, kind: str, name: str, target: str, *, summary: str = "", source: str = "", files: tuple[str, ...] = ()
+        self,
+        kind: str,
+        name: str,
+        target: str,
+        *,
+        summary: str = "",
+        source: str = "",
+        files: tuple[str, ...] = (),
+        departs: Mapping[str, str] | None = None,
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         """Declare a component. `files` are its options that name a file whose content decides the result.
+
+        For `harness check`: `departs`, checks that it does not keep by design, each with the reason; `example`, options
+        to check it with where the defaults will not do. Both stand here and not in the target, whose code is hashed.
 
         Raises ConfigError if the kind is unknown or the name or target is not well formed, ClashError if the name is
         taken.
@@ -136,7 +203,8 @@ class Registry:
         module, _, attribute = target.partition(":")
         if not module or not attribute:
             raise ConfigError(f"{kind} '{name}': target '{target}' is not of the form 'package.module:Attribute'")
-        self._insert(Component(kind, name, target, summary, source, self._provider, tuple(files)))
+        more = dict(departs or {}), dict(example or {})
+        self._insert(Component(kind, name, target, summary, source, self._provider, tuple(files), *more))
 
     def _insert(self, component: Component) -> None:
         other = self._components.get((component.kind, component.name))
@@ -169,8 +237,13 @@ class Registry:
         return tuple(sorted(chosen, key=lambda c: (order[c.kind], c.name)))
 
     def get(self, kind: str, name: str) -> Component:
-        """Look a component up. Raises UnknownName with a suggestion and the list."""
+        """Look a component up. Raises UnknownName with a suggestion and the list.
+
+        "module:Class" names a class that is no plugin; whether there is one shows only when it is loaded.
+        """
         names = self.names(kind)
+        if foreign.is_target(name):
+            return Component(kind, name, name, "", "", f"module {name.partition(':')[0]}")
         if name not in names:
             message = f"unknown {kind} '{name}'"
             other = [k for k, n in self._components if n == name]
@@ -241,6 +314,20 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _takes(target: Callable[..., Any]) -> Callable[..., Any] | None:
+    """What a target with `**kwargs` has to say about them."""
+    further = getattr(target, "takes", None)
+    if not callable(further):
+        return None
+    parameters = inspect.signature(target).parameters.values()
+    return further if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters) else None
+
+
+def _option(parameter: inspect.Parameter, annotation: Any) -> Option:
+    required = parameter.default is _EMPTY
+    return Option(parameter.name, annotation, None if required else parameter.default, required)
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.machinery
 import importlib.util
+import sysconfig
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from .errors import ConfigError
+
+_Parsed = tuple[str, tuple[str, ...]]
+_parsed: dict[str, _Parsed] = {}
 
 
 def digest_of(module: str) -> str:
@@ -18,41 +24,113 @@ def digest_of(module: str) -> str:
     core is covered by its results version. A package's own `__init__` counts where something in it is imported.
     Raises ConfigError if the module has no source file: a change of it could not be noticed.
     """
+    parts = module.split(".")
+    scope = ".".join(parts[:2]) if parts[0] == "harness" else parts[0]
+    return _digest(_closure(module, lambda name: _within(name, scope)))
+
+
+def foreign_digest(module: str) -> str:
+    """The same for a module that belongs to no plugin. Raises ConfigError if it has no source file, or a broken one."""
+    return _digest(foreign_closure(module))
+
+
+def foreign_closure(module: str) -> Mapping[str, str]:
+    """The module and what it imports of its own kind, as normalised text by name.
+
+    A module of a folder counts with what it imports of that folder, since a block and its helpers lie side by side.
+    One of an installed library counts with what it imports of its own package (`timm.layers`), not of all the library.
+    """
+    home = home_of(module)
+    if home is not None and not installed(home):
+        return _closure(module, lambda name: not _within(name, "harness") and home_of(name) == home)
+    path = _file(module)
+    whole = path is not None and path.name == "__init__.py"
+    scope = module if whole else module.rpartition(".")[0] or module
+    return _closure(module, lambda name: _within(name, scope))
+
+
+def _within(name: str, scope: str) -> bool:
+    return name == scope or name.startswith(scope + ".")
+
+
+def _closure(module: str, belongs: Callable[[str], bool]) -> dict[str, str]:
     if _file(module) is None:
         raise ConfigError(
             f"module '{module}' has no source file", hint="put the component into a .py file of a package"
         )
-    parts = module.split(".")
-    scope = ".".join(parts[:2]) if parts[0] == "harness" else parts[0]
     seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         if name in seen or _file(name) is None:
             continue
-        seen[name], imports = _parse(name)
-        waiting += [i for i in imports if i == scope or i.startswith(scope + ".")]
-    joined = "\n".join(f"{name}\n{seen[name]}" for name in sorted(seen))
+        if name not in _parsed:
+            _parsed[name] = _parse(name)
+        seen[name], imports = _parsed[name]
+        waiting += [i for i in imports if belongs(i)]
+    return seen
+
+
+def _digest(closure: Mapping[str, str]) -> str:
+    joined = "\n".join(f"{name}\n{closure[name]}" for name in sorted(closure))
     return hashlib.sha256(joined.encode()).hexdigest()[:16]
 
 
-@cache
-def _parse(name: str) -> tuple[str, tuple[str, ...]]:
+def forget(names: Iterable[str] | None = None) -> None:
+    """Read these modules anew when they are asked for (None: all). A process else goes by what it read first."""
+    for name in list(_parsed) if names is None else names:
+        _parsed.pop(name, None)
+
+
+def changed(module: str) -> bool:
+    """Is a module on disk no longer what was read of it?"""
+    before = _parsed.get(module)
+    return before is not None and _parse(module) != before
+
+
+def _parse(name: str) -> _Parsed:
     path = _file(name)
     if path is None:
         return "", ()
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_bytes())  # bytes, so that a file may declare its own encoding
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ConfigError(f"the source of module '{name}' cannot be read: {error}", hint=f"mend {path}") from error
     return _normal(tree), tuple(sorted(_imports(tree, package)))
+
+
+def home_of(module: str) -> Path | None:
+    """The folder in which Python finds the top-level package of a module; None where there is none on disk."""
+    spec = _spec(module.partition(".")[0])
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).absolute().parent
+    return Path(spec.origin).absolute().parent if spec.has_location and spec.origin else None
+
+
+@cache
+def _libraries() -> tuple[Path, ...]:
+    return tuple({Path(p) for k, p in sysconfig.get_paths().items() if k in ("purelib", "platlib", "stdlib")})
+
+
+def installed(folder: Path) -> bool:
+    """Is this a folder of installed libraries, and not somebody's own?"""
+    return any(folder.is_relative_to(library) for library in _libraries()) or "dist-packages" in folder.parts
+
+
+def _spec(top: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(top)
+    except ValueError:  # a module that was made by hand, in a notebook for instance, has no file to read
+        return None
 
 
 def _file(name: str) -> Path | None:
     """The source file of a module, found without importing anything but the finders of its top-level package."""
     top, *rest = name.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except ValueError:  # a module that was made by hand, in a notebook for instance, has no file to read
-        return None
+    spec = _spec(top)
     if spec is None:
         return None
     if not rest:

@@ -37,10 +37,26 @@ class Choice:
         """Options as keyword arguments of a target; a nested choice becomes a mapping with `name`."""
         return {key: _keyword(value) for key, value in self.options}
 
+    @property
+    def short(self) -> str:
+        """The name; of a class that is no plugin ("my_module:MyBlock"), its own without the module's."""
+        return short_name(self.name)
+
+    def title(self) -> str:
+        """`se`, or `MyBlock (my_module)`, without options."""
+        return Choice(self.name).label()
+
     def label(self) -> str:
-        """`se(reduction=8)`, or the bare name where nothing was set."""
+        """`se(reduction=8)`, or the bare name where nothing was set; `MyBlock(reduction=8) (my_module)`."""
         inner = ", ".join(f"{k}={format_value(v)}" for k, v in self.options)
-        return f"{self.name}({inner})" if inner else self.name
+        module, colon, attribute = self.name.partition(":")
+        text = f"{attribute or module}({inner})" if inner else attribute or module
+        return f"{text} ({module})" if colon else text
+
+
+def short_name(name: str) -> str:
+    """`MyBlock` of "my_module:MyBlock"; any other name as it is."""
+    return name.rpartition(":")[2].rpartition(".")[2] if ":" in name else name
 
 
 def _keyword(value: Value) -> Any:
@@ -124,6 +140,11 @@ class Provenance:
     sources: tuple[tuple[str, str], ...]  # ("attention se", digest)
     core: int
     dataset: str
+
+    def foreign(self, *kinds: str) -> dict[str, str]:
+        """Module -> digest of its source, of every class of these kinds that is no plugin."""
+        words = ((name.split(" "), digest) for name, digest in self.sources)
+        return {w[1].partition(":")[0]: found for w, found in words if ":" in w[1] and w[0] in kinds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +232,8 @@ class Study:
     reach: tuple[tuple[str, float], ...] = ()  # metric -> the score whose first epoch the report looks for
     source: str = ""  # the grid's text, as it was read
     evaluate: tuple[str, ...] = ()  # what is measured of trained rows: gates, knockout, maps, gallery
+    defaults: tuple[tuple[str, str, tuple[tuple[str, Value], ...]], ...] = ()
+    """(kind, name, options with their defaults) of classes named by `target`; a report imports none of them."""
 
     def trials(self) -> tuple[Trial, ...]:
         """Every trial once, in the order in which they run: seed by seed, so that early results already compare."""
@@ -280,3 +303,4 @@ class Record:
     providers: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     io: Mapping[str, Any] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)  # module of a class that is no plugin -> where it lay

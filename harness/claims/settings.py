@@ -66,7 +66,7 @@ def _of_loss(terms: Sequence[Term], rest: str, defaults: Defaults | None) -> Val
         names = tuple(t.loss.name for t in terms)
         return names[0] if len(names) == 1 else names
     head, _, deeper = rest.partition(".")
-    term = next((t for t in terms if head in (t.key, t.loss.name)), None)
+    term = next((t for t in terms if head in (t.key, t.loss.short)), None)
     if term is not None:
         coefficient = deeper in ("", "coefficient")
         return term.coefficient if coefficient else _of_choice("loss", term.loss, deeper, defaults)
@@ -77,7 +77,7 @@ def _of_augment(augments: Sequence[Choice], rest: str, defaults: Defaults | None
     if not rest:
         return tuple(a.name for a in augments)
     name, _, deeper = rest.partition(".")
-    found = next((a for a in augments if a.name == name), None)
+    found = next((a for a in augments if a.short == name), None)
     if not deeper:
         return found is not None
     return MISSING if found is None else _of_choice("augment", found, deeper, defaults)
@@ -134,7 +134,7 @@ def _flat(key: str, value: Value) -> Iterator[tuple[str, Value]]:
         yield key, tuple(v.name if isinstance(v, Choice) else v for v in value)
         for part in value:
             if isinstance(part, Choice):
-                yield from (pair for pair in _flat(f"{key}.{part.name}", part) if pair[0] != f"{key}.{part.name}")
+                yield from (pair for pair in _flat(f"{key}.{part.short}", part) if pair[0] != f"{key}.{part.short}")
     else:
         yield key, value
 

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from . import EXIT_FAILED
+from .completing import settings
+from .completing import trackers as named_trackers
+from .manual import Manual
+from .options import device_option, reports_option, runs_option
 
 if TYPE_CHECKING:
     from ..api import Machine
@@ -31,22 +35,40 @@ def _workers(context: click.Context, parameter: click.Parameter, value: str) -> 
 @click.command(
     "ablate",
     short_help="Train what is missing of a grid; write the comparison.",
-    epilog="Example: harness ablate --grid ablations.yaml --set seeds=5",
+    cls=Manual,
+    examples=(
+        "harness ablate --grid ablations.yaml",
+        "harness ablate --grid ablations.yaml --dry-run",
+        "harness ablate --grid ablations.yaml --set seeds=5 --set train.epochs=20",
+        "harness ablate --grid ablations.yaml --tracker mlflow",
+    ),
 )
 @click.option("--grid", type=click.Path(path_type=Path), required=True, help="The study, as YAML.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
-@click.option(
-    "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where reports go."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Who runs trials.")
-@click.option(
-    "--workers", callback=_workers, metavar="N|auto", default="auto", show_default=True, help="Worker processes."
-)
+@runs_option
+@reports_option
+@device_option
+@click.option("--executor", type=click.Choice(["local"]), default="local", help="Who runs trials.")
+@click.option("--workers", callback=_workers, metavar="N|auto", default="auto", help="Worker processes.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done or stale, and what it would cost.")
 @click.option("--retry-failed", is_flag=True, help="Run failed trials again.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first trial that fails.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the grid; repeatable.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=settings,
+    help="Change a key of the grid; repeatable.",
+)
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=named_trackers,
+    help="Tell this tracker too, such as mlflow or wandb; repeatable. Those named by HARNESS_TRACKERS (tensorboard, if "
+    "it is not set) are told anyway. See `harness list tracker`.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -60,6 +82,7 @@ def command(
     retry_failed: bool,
     fail_fast: bool,
     overrides: tuple[str, ...],
+    trackers: tuple[str, ...],
 ) -> int:
     """Train every combination of a grid that the store does not hold yet, and write the comparison.
 
@@ -67,9 +90,11 @@ def command(
     """
     from .. import api, discovery
     from ..store import Store
+    from ..trackers.switching import switch_on
 
     plugins = discovery.load(context.obj["third_party"])
     warn_of_failures(plugins)
+    switch_on(plugins, trackers)
     store = Store(runs)
     plan, machine = api.prepare(grid, store, plugins, device, workers, retry_failed, overrides)
     if dry_run:
@@ -79,9 +104,10 @@ def command(
 
 
 def warn_of_failures(plugins: Plugins) -> None:
+    from .terminal import tell
+
     for provider in plugins.failures:
-        click.echo(f"warning: plugin '{provider.name}' of {provider.distribution}: {provider.error}", err=True)
-        click.echo(f" hint: {provider.hint}", err=True)
+        tell("warning", f"plugin '{provider.name}' of {provider.distribution}: {provider.error}", provider.hint)
 
 
 def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plugins, fail_fast: bool) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from .completing import studies
+from .manual import Manual
+from .options import FOLDER, json_option, runs_option
 
 if TYPE_CHECKING:
     from ..comparing import Alone, Change, Comparison
@@ -19,16 +22,53 @@ _HOW = {
     "shared trials": "some trials the same",
     "none": "no interval",
 }
+KEYS = {
+    "a": "STUDY_A",
+    "b": "STUDY_B",
+    "primary": "the metric that the table shows",
+    "metrics[].name": "a metric that both studies have",
+    "metrics[].unit": "where it is %, the numbers below are fractions",
+    "metrics[].better": "higher or lower",
+    "metrics[].definition": "what it is",
+    "both[].a": "a row of STUDY_A that STUDY_B has too",
+    "both[].b": "what the row is called there",
+    "both[].changes.<metric>.a": "mean over seeds: n, mean, sd, low, high, level, method",
+    "both[].changes.<metric>.b": "the same of STUDY_B",
+    "both[].changes.<metric>.difference": "B - A; null if a side has no finished seed",
+    "both[].changes.<metric>.low": "the lower end of the 95 % interval; null if there is none",
+    "both[].changes.<metric>.high": "the upper end",
+    "both[].changes.<metric>.method": "paired, welch, same trials, shared trials or none",
+    "both[].changes.<metric>.seeds": "the seeds that were paired, a list",
+    "both[].notes": "where code, data, seeds or folds differ, a list",
+    "only_a[].row": "a row that STUDY_A has alone",
+    "only_a[].nearest": "the row of STUDY_B that is nearest to it",
+    "only_a[].differs[].key": "a key of the configuration in which they differ",
+    "only_a[].differs[].own": "its value in this row, as text",
+    "only_a[].differs[].other": "its value in the other, as text",
+    "only_b[].row": "a row that STUDY_B has alone",
+    "only_b[].nearest": "the row of STUDY_A that is nearest to it",
+    "only_b[].differs[].key": "a key of the configuration in which they differ",
+    "only_b[].differs[].own": "its value in this row, as text",
+    "only_b[].differs[].other": "its value in the other, as text",
+}
 
 
 @click.command(
-    "compare", short_help="Compare two studies row by row.", epilog="Example: harness compare short-study long-study"
+    "compare",
+    cls=Manual,
+    short_help="Compare two studies row by row.",
+    examples=(
+        "harness compare short-study long-study",
+        "harness compare short-study long-study --json",
+        "harness compare mine theirs --runs-b ../theirs/runs",
+    ),
+    keys=KEYS,
 )
-@click.argument("study_a")
-@click.argument("study_b")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
-@click.option("--runs-b", type=click.Path(path_type=Path), help="The store of STUDY_B, if it is another.")
-@click.option("--json", "as_json", is_flag=True, help="All metrics as JSON; metrics in % are fractions there.")
+@click.argument("study_a", shell_complete=studies)
+@click.argument("study_b", shell_complete=studies)
+@runs_option
+@click.option("--runs-b", type=FOLDER, help="The store of STUDY_B, if it is another.")
+@json_option
 @click.pass_context
 def command(context: click.Context, study_a: str, study_b: str, runs: Path, runs_b: Path | None, as_json: bool) -> int:
     """Compare STUDY_A with STUDY_B: rows in both with their difference (B - A), and rows that one has alone.
@@ -37,11 +77,13 @@ def command(context: click.Context, study_a: str, study_b: str, runs: Path, runs
     """
     from .. import api, discovery
     from ..plain import to_plain
+    from .terminal import aside, document
 
-    registry = discovery.load(context.obj["third_party"]).registry
-    found = api.compare(study_a, study_b, runs=runs, runs_b=runs_b, registry=registry)
+    with aside(as_json):
+        registry = discovery.load(context.obj["third_party"]).registry
+        found = api.compare(study_a, study_b, runs=runs, runs_b=runs_b, registry=registry)
     if as_json:
-        click.echo(json.dumps(to_plain(found), indent=1))
+        document(to_plain(found))
     else:
         _print(found)
     return 0

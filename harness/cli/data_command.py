@@ -9,9 +9,16 @@ from typing import Any
 import click
 
 from . import EXIT_USER
+from .completing import datasets
+from .manual import Manual, ManualGroup
 
 
-@click.group("data", short_help="Fetch, verify and list data.", epilog="Example: harness data fetch cifar10")
+@click.group(
+    "data",
+    cls=ManualGroup,
+    short_help="Fetch, verify and list data.",
+    examples=("harness data list", "harness data fetch cifar10", "harness data verify cifar10"),
+)
 def command() -> None:
     """Fetch, verify and list the files of datasets (below HARNESS_DATA, else the platform's cache folder)."""
 
@@ -25,7 +32,7 @@ def _targets(context: click.Context, names: Iterable[str]) -> tuple[list[tuple[s
     return [(name, registry.get("dataset", name).load()) for name in chosen], data_root()
 
 
-@command.command("list")
+@command.command("list", cls=Manual, examples=("harness data list",))
 @click.pass_context
 def list_(context: click.Context) -> int:
     """Say of every dataset whether its files are there."""
@@ -38,8 +45,8 @@ def list_(context: click.Context) -> int:
     return 0
 
 
-@command.command("verify")
-@click.argument("names", nargs=-1)
+@command.command("verify", cls=Manual, examples=("harness data verify", "harness data verify cifar10 mnist"))
+@click.argument("names", nargs=-1, shell_complete=datasets)
 @click.pass_context
 def verify(context: click.Context, names: tuple[str, ...]) -> int:
     """Compare files with their official hashes. Exits with 2 if a file differs or is missing."""
@@ -52,8 +59,8 @@ def verify(context: click.Context, names: tuple[str, ...]) -> int:
     return EXIT_USER if any(state in ("differs", "missing") for _, _, state, _ in rows) else 0
 
 
-@command.command("fetch")
-@click.argument("names", nargs=-1, required=True)
+@command.command("fetch", cls=Manual, examples=("harness data fetch cifar10", "harness data fetch mnist fashion_mnist"))
+@click.argument("names", nargs=-1, required=True, shell_complete=datasets)
 @click.pass_context
 def fetch(context: click.Context, names: tuple[str, ...]) -> int:
     """Download NAMES, check size and hash, unpack. A download that was cut off goes on where it was."""

@@ -4,43 +4,104 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import EXIT_USER
+from .manual import Manual
+from .options import json_option
+
+if TYPE_CHECKING:
+    from ..discovery import Plugins
+
+KEYS = {
+    "versions.<library>": "the installed version",
+    "cpu_cores": "cores that this process may use",
+    "device.auto": "what --device auto is on this machine",
+    "device.name": "the GPU's name; empty for a CPU",
+    "device.precision": "fp32 or bf16: what `precision: auto` is",
+    "data_folder.path": "HARNESS_DATA, or its default",
+    "data_folder.exists": "true or false",
+    "data_folder.writable": "true or false; of the nearest folder above, if it does not exist",
+    "plugins[].name": "the entry point, or the built-in module",
+    "plugins[].distribution": "distribution and version",
+    "plugins[].module": "the module that it names",
+    "plugins[].error": "why it is broken; empty if it is sound",
+    "plugins[].hint": "what to do about it",
+}
 
 
-@click.command("doctor", short_help="Show versions, devices and plugins.")
+@click.command(
+    "doctor",
+    cls=Manual,
+    short_help="Show versions, devices and plugins.",
+    examples=("harness doctor", "harness --no-plugins doctor", "harness doctor --json"),
+    keys=KEYS,
+)
+@json_option
 @click.pass_context
-def command(context: click.Context) -> int:
+def command(context: click.Context, as_json: bool) -> int:
     """Show versions, devices, plugins and the data folder. Exits with 2 if a plugin is broken."""
+    from .. import discovery
+    from .terminal import aside, document, tell
+
+    with aside(as_json):
+        plugins = discovery.load(context.obj["third_party"])
+        found = _found(plugins)
+    if as_json:
+        document(found)
+    else:
+        _print(found)
+    for provider in plugins.failures:
+        tell("error", f"plugin '{provider.name}' of {provider.distribution}: {provider.error}", provider.hint)
+    return EXIT_USER if plugins.failures else 0
+
+
+def _found(plugins: Plugins) -> dict[str, Any]:
     import torch
 
-    from .. import discovery, environment
+    from .. import environment
     from ..data import data_root
+    from ..plain import to_plain
+
+    device = environment.resolve_device("auto")
+    root = data_root()
+    return {
+        "versions": environment.versions(),
+        "cpu_cores": environment.cores(),
+        "device": {
+            "auto": device,
+            "name": torch.cuda.get_device_name(device) if device.startswith("cuda") else "",
+            "precision": environment.auto_precision(device),
+        },
+        "data_folder": {
+            "path": str(root),
+            "exists": root.is_dir(),
+            "writable": os.access(root if root.is_dir() else _nearest(root), os.W_OK),
+        },
+        "plugins": to_plain(plugins.providers),
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
     from .tables import plain_table
 
-    plugins = discovery.load(context.obj["third_party"])
-    rows = list(environment.versions().items())
-    rows.append(("cpu cores", str(environment.cores())))
-    device = environment.resolve_device("auto")
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else ""
-    rows.append(("device (auto)", f"{device} {name}".strip()))
-    rows.append(("precision (auto)", environment.auto_precision(device)))
-    root = data_root()
-    rows.append(("data folder", f"{root}{'' if root.is_dir() else ' (not there yet)'}"))
-    writable = os.access(root if root.is_dir() else _nearest(root), os.W_OK)
-    rows.append(("data folder writable", "yes" if writable else "no"))
+    device, folder = found["device"], found["data_folder"]
+    rows = [
+        *found["versions"].items(),
+        ("cpu cores", str(found["cpu_cores"])),
+        ("device (auto)", f"{device['auto']} {device['name']}".strip()),
+        ("precision (auto)", device["precision"]),
+        ("data folder", f"{folder['path']}{'' if folder['exists'] else ' (not there yet)'}"),
+        ("data folder writable", "yes" if folder["writable"] else "no"),
+    ]
     plain_table(("what", "found"), rows)
     click.echo()
     plain_table(
         ("plugin", "distribution", "state"),
-        [(p.name, p.distribution, f"broken: {p.error}" if p.error else "ok") for p in plugins.providers],
+        [(p["name"], p["distribution"], f"broken: {p['error']}" if p["error"] else "ok") for p in found["plugins"]],
     )
-    for provider in plugins.failures:
-        click.echo(f"error: plugin '{provider.name}' of {provider.distribution}: {provider.error}", err=True)
-        click.echo(f" hint: {provider.hint}", err=True)
-    return EXIT_USER if plugins.failures else 0
 
 
 def _nearest(path: Path) -> Path:

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import click
 
+from .completing import trials
+from .manual import Manual
+from .options import runs_option
+
 
 @click.command(
     "export",
     short_help="Write a trained model as torch-export, ONNX or safetensors.",
-    epilog="Example: harness export 3f2a --format onnx --out model.onnx",
+    cls=Manual,
+    examples=(
+        "harness export 3f2a --format onnx --out model.onnx",
+        "harness export 3f2a --format safetensors",
+    ),
 )
-@click.argument("trial")
+@click.argument("trial", shell_complete=trials)
 @click.option(
     "--format",
     "wanted",
@@ -25,7 +33,7 @@ import click
     type=click.Path(path_type=Path),
     help="The file, or a folder that exists. Default: the trial's id in this folder. What stands there is replaced.",
 )
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
+@runs_option
 @click.pass_context
 def command(context: click.Context, trial: str, wanted: str, out: Path | None, runs: Path) -> int:
     """Write the model of TRIAL to one file, read it back, and say how far its outputs differ from the original's.

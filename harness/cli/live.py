@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 @contextmanager
 def view(plan: Plan) -> Iterator[Listener]:
     """A listener that draws; its display ends with the block."""
-    from rich.console import Console
+    from .terminal import animated, console
 
-    console = Console()
     labels = {t.id: c.label for c in plan.study.cells for t in c.trials}
-    if not console.is_terminal or not plan.pending:
+    if not animated() or not plan.pending:
         yield Lines(labels, len(plan.pending))
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -35,7 +34,7 @@ def view(plan: Plan) -> Iterator[Listener]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console()) as progress:
         yield Bars(labels, len(plan.pending), progress)
 
 

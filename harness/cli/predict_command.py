@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from . import EXIT_FAILED, EXIT_USER, show
+from .completing import trials
+from .manual import Manual
+from .options import device_option, runs_option
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -25,9 +28,13 @@ _ROWS = 20
 @click.command(
     "predict",
     short_help="Find the keyframes of videos, or the classes of images, with a trained trial.",
-    epilog="Example: harness predict 3f2a holiday.mp4 --out visualizations --distinct",
+    cls=Manual,
+    examples=(
+        "harness predict 3f2a holiday.mp4 --out visualizations --distinct",
+        "harness predict 3f2a photos --out classes --top 3 --explain",
+    ),
 )
-@click.argument("trial")
+@click.argument("trial", shell_complete=trials)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -35,7 +42,7 @@ _ROWS = 20
     required=True,
     help="Gets one folder a video, or all that is said of images.",
 )
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
+@runs_option
 @click.option(
     "--top",
     type=click.IntRange(min=1),
@@ -47,7 +54,6 @@ _ROWS = 20
     type=click.FloatRange(0, 1, min_open=True),
     metavar="PART",
     default=0.15,
-    show_default=True,
     help="Videos: the part of the sampled frames that become keyframes, rounded up.",
 )
 @click.option(
@@ -63,7 +69,7 @@ _ROWS = 20
     help="Images: a picture each of where the model looked: Grad-CAM of the predicted class, and the gains of the last "
     "three attention blocks by place and by channel.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@device_option
 @click.pass_context
 def command(
     context: click.Context,
@@ -143,16 +149,15 @@ def _table(done: Predictions) -> None:
 @contextmanager
 def _view() -> Iterator[Listener]:
     """A listener that prints; its display ends with the block."""
-    from rich.console import Console
+    from .terminal import animated, console
 
-    console = Console()
-    if not console.is_terminal:
+    if not animated():
         yield Lines()
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console(), transient=True) as progress:
         yield Bars(progress)
 
 
@@ -175,9 +180,10 @@ class Lines:
     def finished(self, video: Predicted) -> None:
         from ..report.escaping import one_line
         from .tables import duration, plural
+        from .terminal import tell
 
         for warning in video.warnings:
-            click.echo(f"warning: {_name(video.path)}: {one_line(warning)}", err=True)
+            tell("warning", f"{_name(video.path)}: {one_line(warning)}")
         took = duration(time.monotonic() - self._begun)
         keyframes = plural(len(video.keyframes), "keyframe")
         self._say(f"{_name(video.path)}: {keyframes} of {plural(video.frames, 'sampled frame')} ({took})")

@@ -6,15 +6,20 @@ from pathlib import Path
 
 import click
 
+from .completing import studies
+from .manual import Manual
+from .options import reports_option, runs_option
+
 
 @click.command(
-    "report", short_help="Write a report again from the store.", epilog="Example: harness report digits-attention"
+    "report",
+    cls=Manual,
+    short_help="Write a report again from the store.",
+    examples=("harness report digits-attention", "harness report digits-attention --runs runs --reports reports"),
 )
-@click.argument("study")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="The store.")
-@click.option(
-    "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where reports go."
-)
+@click.argument("study", shell_complete=studies)
+@runs_option
+@reports_option
 @click.pass_context
 def command(context: click.Context, study: str, runs: Path, reports: Path) -> int:
     """Write the report of STUDY again from the store; nothing is trained or measured.

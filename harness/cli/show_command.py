@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from .completing import components, kinds
+from .manual import Manual
+from .options import json_option
+
+if TYPE_CHECKING:
+    from ..registry import Component
 
 CONTRACTS = {
     "attention": "build(channels, **options) -> module; [B, C, H, W] -> same shape (temporal: [B, T, C] with mask)",
@@ -16,19 +24,74 @@ CONTRACTS = {
     "augment": "build(**options) -> (images [B, C, H, W] in [0, 1], uniform) -> same shape",
     "optimizer": "build(model, **options) -> torch optimiser",
     "schedule": "build(optimizer, total_steps, steps_per_epoch, **options) -> step_update(number of the update)",
+    "tracker": "build() -> an object whose methods are hooks: harness_trial_started, harness_epoch_finished, …",
+}
+KEYS = {
+    "kind": "as it was asked for",
+    "name": "what a grid calls it",
+    "summary": "one line; may be empty",
+    "source": "where it comes from, such as a paper; may be empty",
+    "provider": "distribution and version",
+    "target": "package.module:Attribute",
+    "files": "its options that name files, a list",
+    "contract": "how it is called, and what it must give",
+    "options[].name": "what a grid calls the option",
+    "options[].type": "the annotation, as text",
+    "options[].default": "null where it is required",
+    "options[].required": "true if a grid must set it",
+    "doc": "the docstring; may be empty",
 }
 
 
-@click.command("show", short_help="Show one component with its options.", epilog="Example: harness show attention se")
-@click.argument("kind")
-@click.argument("name")
+@click.command(
+    "show",
+    cls=Manual,
+    short_help="Show one component with its options.",
+    examples=("harness show attention se", "harness show dataset cifar10", "harness show model timm --json"),
+    keys=KEYS,
+)
+@click.argument("kind", shell_complete=kinds)
+@click.argument("name", shell_complete=components)
+@json_option
 @click.pass_context
-def command(context: click.Context, kind: str, name: str) -> int:
+def command(context: click.Context, kind: str, name: str, as_json: bool) -> int:
     """Show component NAME of KIND: summary, source, options with defaults, contract, provider."""
     from .. import discovery
+    from .terminal import aside, document
+
+    with aside(as_json):
+        component = discovery.load(context.obj["third_party"]).registry.get(kind, name)
+        plain = _plain(component) if as_json else None
+    if as_json:
+        document(plain)
+    else:
+        _print(component)
+    return 0
+
+
+def _plain(component: Component) -> Any:
+    from ..plain import to_plain
+
+    options = [
+        {"name": o.name, "type": o.type_name(), "default": _json(to_plain(o.default)), "required": o.required}
+        for o in component.options()
+    ]
+    contract, doc = CONTRACTS[component.kind], inspect.getdoc(component.load()) or ""
+    return {**to_plain(component), "contract": contract, "options": options, "doc": doc}
+
+
+def _json(value: Any) -> Any:
+    """The value, or its representation where JSON has no word for it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return repr(value)
+    return value
+
+
+def _print(component: Component) -> None:
     from .tables import plain_table
 
-    component = discovery.load(context.obj["third_party"]).registry.get(kind, name)
     options = component.options()
     click.echo(f"{component.kind} {component.name}: {component.summary or 'no summary'}")
     for title, text in (
@@ -48,7 +111,6 @@ def command(context: click.Context, kind: str, name: str) -> int:
     if doc:
         click.echo()
         click.echo(doc)
-    return 0
 
 
 def _shown(value: object) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .terminal import console
 
 if TYPE_CHECKING:
     from ..api import StudyResult
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; names that come from outside are never read as markup."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -24,8 +24,7 @@ def plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    # Into a file or a pipe, a row stays on its line, so that it can be searched.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    console().print(table)
 
 
 def duration(seconds: float) -> str:

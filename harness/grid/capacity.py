@@ -28,7 +28,8 @@ class Control:
     def label(self, of: str) -> str:
         """`se: matched conv`."""
         told = ", ".join(str(v) for _, v in self.options)
-        return f"{of}: {self.name.replace('_', ' ')}{f' ({told})' if told else ''}"
+        name = self.name.replace("_", " ") if ":" not in self.name else Choice(self.name).title()
+        return f"{of}: {name}{f' ({told})' if told else ''}"
 
 
 def read_controls(node: Node | None, parts: Parts, mistakes: Mistakes) -> tuple[Control, ...]:
@@ -51,14 +52,14 @@ def read_controls(node: Node | None, parts: Parts, mistakes: Mistakes) -> tuple[
 
 def _control(node: Node, parts: Parts, mistakes: Mistakes) -> Control | None:
     name = tree.name_of(node)
-    place = node.entries.get("name", node)
-    if name not in parts.registry.names(KIND):
+    place = node.entries.get(tree.TARGET if tree.targeted(node) else "name", node)
+    if name not in parts.registry.names(KIND) and not tree.targeted(node):
         mistakes.add(place, f"unknown control '{name}'", suggest(name, _wrappers(parts.registry)))
         return None
     try:
-        component = parts.registry.get(KIND, name)
+        component = parts.naming.component(KIND, node)
         known = parts.options(KIND, name)
-        source = parts.source(KIND, name)
+        source = parts.naming.source(component)
     except ConfigError as error:
         mistakes.add(place, error.message, error.hint)
         return None
@@ -67,7 +68,7 @@ def _control(node: Node, parts: Parts, mistakes: Mistakes) -> Control | None:
             place, f"{KIND} '{name}' is no control: it wraps no block", suggest(name, _wrappers(parts.registry))
         )
         return None
-    written = {k: n for k, n in node.entries.items() if k != "name"}
+    written = tree.options_of(node)
     values = _values(component, written, node, mistakes)
     if values is None:
         return None

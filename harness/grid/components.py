@@ -14,9 +14,9 @@ from ..data import digest as hash_file
 from ..data import find_file
 from ..errors import ConfigError, HarnessError, UnknownName
 from ..registry import Option, Registry, suggest
-from ..sources import digest_of
 from ..trial import Choice, Term, Value, digest, to_plain
 from . import recipe, tree
+from .naming import Naming
 from .nodes import Mistakes, Node
 
 PLACEMENTS = ("residual", "block", "stage")
@@ -52,12 +52,12 @@ class Part:
 class Parts:
     """Resolves parts, each distinct one once: a grid of thousands of rows has a few dozen."""
 
-    def __init__(self, registry: Registry, context: Context, mistakes: Mistakes) -> None:
+    def __init__(self, registry: Registry, context: Context, mistakes: Mistakes, folder: Path | None = None) -> None:
+        """`folder`: where the grid file lies; classes that are no plugins are looked for there too."""
         self.registry, self.context, self.mistakes = registry, context, mistakes
+        self.naming = Naming(registry, folder)
         self._memo: dict[tuple[Any, ...], Part | None] = {}
         self._infos: dict[str, DatasetInfo | None] = {}
-        self._options: dict[tuple[str, str], dict[str, Option]] = {}
-        self._digests: dict[str, str] = {}
         self._kept: list[Node] = []
         self._from_axis: dict[int, str] = {}
         self._unused: dict[str, tuple[str, ...]] = {}
@@ -108,22 +108,25 @@ class Parts:
         return True
 
     def component(self, kind: str, node: Node) -> Choice | None:
-        """A bare name, or a mapping with `name` and options. Options equal to their default are left out."""
+        """A bare name, or a mapping with `name` or `target`, and options. Those equal to their default are left out."""
         if not tree.named(node, kind, self.mistakes):
             return None
-        name = tree.name_of(node)
-        written = {k: n for k, n in node.entries.items() if k != "name"}
-        if kind == "attention" and name == tree.NONE:
-            return self._nothing(written)
+        name, written = tree.name_of(node), tree.options_of(node)
+        if kind == "attention" and name == tree.NONE and not tree.targeted(node):
+            return self._both(name, written) if tree.TARGET in written else self._nothing(written)
+        place = node.entries.get(tree.TARGET if tree.targeted(node) else "name", node)
         try:
-            component = self.registry.get(kind, name)
-            known = self.options(kind, name)
+            component = self.naming.component(kind, node)
+            known = self.naming.options(kind, name, {k: n.value for k, n in written.items()})
+            source = self.naming.source(component)
         except UnknownName as error:
-            self.mistakes.add(node.entries.get("name", node), error.message, error.hint)
+            self.mistakes.add(place, error.message, error.hint)
             return None
         except ConfigError as error:
-            self.mistakes.add(node, error.message, error.hint)
+            self.mistakes.add(place if tree.targeted(node) else node, error.message, error.hint)
             return None
+        if tree.TARGET in written and tree.TARGET not in known:
+            return self._both(name, written)
         good, values = True, dict[str, Value]()
         for key, child in written.items():
             if key in known or not self.unused_option(child, list(known)):
@@ -136,7 +139,7 @@ class Parts:
             good = False
         if not good:
             return None
-        self._sources[f"{kind} {name}"] = self._digest(component.module)
+        self._sources[f"{kind} {name}"] = source
         for option in component.files:
             if values.get(option) is not None and not self._file(f"{kind} {name} {option}", written[option]):
                 return None
@@ -162,6 +165,11 @@ class Parts:
             return False
         return True
 
+    def _both(self, name: str, written: Mapping[str, Node]) -> Choice | None:
+        what = f"'name' and 'target' are both given: '{name}' is registered, and 'target' names a class"
+        self.mistakes.add(written[tree.TARGET], what, "leave one of them out")
+        return None
+
     def _nothing(self, written: Mapping[str, Node]) -> Choice | None:
         hard = [(k, n) for k, n in written.items() if not self.unused_option(n, ())]
         for key, child in hard:
@@ -170,18 +178,7 @@ class Parts:
 
     def options(self, kind: str, name: str) -> dict[str, Option]:
         """The options of a component by name. Raises ConfigError."""
-        if (kind, name) not in self._options:
-            self._options[kind, name] = {o.name: o for o in self.registry.get(kind, name).options()}
-        return self._options[kind, name]
-
-    def source(self, kind: str, name: str) -> str:
-        """The digest of a component's code. Raises ConfigError."""
-        return self._digest(self.registry.get(kind, name).module)
-
-    def _digest(self, module: str) -> str:
-        if module not in self._digests:
-            self._digests[module] = digest_of(module)
-        return self._digests[module]
+        return self.naming.options(kind, name)
 
     def _value(self, node: Node) -> tuple[bool, Value]:
         if isinstance(node.value, tuple):
@@ -265,7 +262,8 @@ class Parts:
     def _describe(self, choice: Choice, node: Node) -> DatasetInfo | None:
         describe = getattr(self.registry.get("dataset", choice.name).load(), "describe", None)
         if describe is None:
-            self.mistakes.add(node, f"dataset '{choice.name}' has no `describe`", "its plugin must be mended")
+            hint = "its plugin must be mended: describe(root, **options) -> DatasetInfo, without torch"
+            self.mistakes.add(node, f"dataset '{choice.name}' has no `describe`", hint)
             return None
         try:
             found: DatasetInfo = describe(self.context.data_root, **choice.as_dict())

@@ -31,7 +31,7 @@ def control_of(parts: Parts, base: Mapping[str, Part], taken: set[str]) -> dict[
     except HarnessError:  # a plugin that cannot be loaded is reported where it is named
         return None
     shared = {k: v for k, v in model.value.options if k in known and not same(v, known[k].default)}
-    sources = ((f"{KIND} {name}", parts.source(KIND, name)), *_files(model, name, shared))
+    sources = ((f"{KIND} {name}", parts.naming.source(parts.registry.get(KIND, name))), *_files(model, name, shared))
     chosen = Part(Choice.of(name, **shared), sources, digest(to_plain(Choice.of(name, **shared))), {})
     nothing, plain = Choice(tree.NONE), tree.PLACEMENT
     recipe = _without_attention(base["train"].value)

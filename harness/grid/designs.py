@@ -144,11 +144,15 @@ def _leave_one_out(axes: tuple[Axis, ...]) -> list[Point]:
     found = [Point(tuple(whole.items()), label="all", base=True)]
     for axis in axes:
         parts = tree.as_terms(axis.node) if axis.key == "loss" else axis.node
-        names = tree.numbered([tree.name_of(n) or format_value(tree.display("", n)) for n in parts.items])
+        names = tree.numbered([_part_name(n) for n in parts.items])
         for i, name in enumerate(names):
             rest = dataclasses.replace(parts, value=(*parts.items[:i], *parts.items[i + 1 :]))
             found.append(Point(tuple((whole | {axis.key: rest}).items()), label=f"without {name}"))
     return found
+
+
+def _part_name(node: Node) -> str:
+    return Choice(tree.name_of(node)).title() if tree.name_of(node) else format_value(tree.display("", node))
 
 
 def label(settings: Mapping[str, Value], keys: tuple[str, ...], all_keys: tuple[str, ...], brief: bool = False) -> str:

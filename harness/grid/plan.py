@@ -51,7 +51,8 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
     if overrides:
         source = source.rstrip("\n") + "\n" + "".join(f"# --set {' '.join(o.split())}\n" for o in overrides)
     header = _header(root, mistakes)
-    parts = Parts(registry, context, mistakes)
+    folder = None if isinstance(grid, Mapping) else Path(grid).absolute().parent
+    parts = Parts(registry, context, mistakes, folder)
     axes = read_axes(root, header.design, mistakes)
     baseline = None
     if "baseline" in root.entries:
@@ -78,6 +79,7 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
         reach,
         source,
         evaluate,
+        parts.naming.defaults(),
     )
 
 

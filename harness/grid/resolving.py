@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from ..registry import suggest
@@ -84,7 +84,7 @@ class Resolver:
                     found[axis.key] = getattr(owner, last)
         elif kind == "loss" and last == "coefficient":
             found[axis.key] = 1
-        elif name in self._parts.registry.names(kind):
+        elif name in self._parts.registry.names(kind) or (parent is not None and tree.targeted(parent)):
             option = self._parts.options(kind, name).get(last)
             if option is not None and isinstance(option.default, (bool, int, float, str, tuple, type(None))):
                 found[axis.key] = option.default
@@ -153,7 +153,8 @@ class Resolver:
     def _names_it(self, key: str, node: Node, own: dict[str, Node]) -> bool:
         """A bare name speaks of a component whatever its options are."""
         head, *rest = key.split(".")
-        if not isinstance(node.value, str) or (head == "loss" and not rest) or head == "augment":
+        name = tree.bare_name(node)
+        if not name or (head == "loss" and not rest) or head == "augment":
             return False
         here = own.get(key) or (tree.at(head, self._base[head], rest) if head in self._base else None)
-        return here is not None and "name" in here.entries and tree.name_of(here) == node.value
+        return here is not None and isinstance(here.value, Mapping) and tree.name_of(here) == name

@@ -154,7 +154,7 @@ class Rows:
             return
         found = control_of(self._parts, base.parts, {r.parts["model"].value.name for r in rows})
         if found is not None:
-            row = Row(found, settings_of(base.settings, found), label=f"{found['model'].value.name} (control)")
+            row = Row(found, settings_of(base.settings, found), label=f"{found['model'].value.title()} (control)")
             self._rows[tuple(p.digest for p in found.values())] = row
 
     def add_controls(self, controls: Sequence[Control]) -> None:
@@ -266,11 +266,11 @@ def _owner(key: str, parts: dict[str, Part]) -> str:
     if head == "loss":
         return " + ".join(t.key for t in parts["loss"].value)
     if head == "augment":
-        return ", ".join(c.name for c in parts["augment"].value) or "no augmentation"
+        return ", ".join(c.title() for c in parts["augment"].value) or "no augmentation"
     if head == "train":
         chosen = getattr(parts["train"].value.stages[0], rest.partition(".")[0], None)
         return str(getattr(chosen, "name", "train"))
-    return str(parts["attention" if head == "placement" else head].value.name)
+    return str(parts["attention" if head == "placement" else head].value.title())
 
 
 def _slug(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..registry import suggest
-from ..trial import Choice, Value, digest
+from ..trial import Choice, Value, digest, short_name
 from .nodes import BOOLEANS, Mistakes, Node, plain
 
 COMPONENTS = ("task", "dataset", "model", "attention")
@@ -16,6 +16,8 @@ CONFIG = (*COMPONENTS, "placement", "loss", "augment", "train")
 _STUDY = ("study", "title", "seeds", "folds", "baseline", "design", "axes", "exclude", "claims", "reach")
 STUDY = (*_STUDY, "controls", "evaluate")
 NONE = "none"
+TARGET = "target"
+"""The key of a mapping that names a class which is no plugin."""
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 PLACEMENT = "residual"
 
@@ -102,7 +104,7 @@ def at(head: str, node: Node, keys: Sequence[str]) -> Node | None:
 def as_terms(node: Node) -> Node:
     """Any spelling of losses as a list of mappings with `name`, `coefficient` and options."""
     value = node.value
-    if isinstance(value, Mapping) and "name" not in value:
+    if isinstance(value, Mapping) and "name" not in value and not targeted(node):
         items = []
         for name, coefficient in value.items():
             place = dataclasses.replace(coefficient, value=name, text=name)
@@ -111,15 +113,31 @@ def as_terms(node: Node) -> Node:
     return node if isinstance(value, tuple) else dataclasses.replace(node, value=(node,))
 
 
+def targeted(node: Node) -> bool:
+    """Does a mapping name a class instead of a registered component? `{target: 0.5}` is a loss with its coefficient."""
+    return "name" not in node.entries and TARGET in node.entries and isinstance(node.entries[TARGET].value, str)
+
+
 def name_of(node: Node) -> str:
-    """The name of a component, written bare or in a mapping; empty where there is none."""
-    named = node.entries.get("name", node)
+    """The name of a component, written bare or in a mapping, or a class's; empty where there is none."""
+    named = node.entries[TARGET] if targeted(node) else node.entries.get("name", node)
     return named.value if isinstance(named.value, str) else ""
 
 
+def options_of(node: Node) -> dict[str, Node]:
+    """What is written beside the name."""
+    return {k: n for k, n in node.entries.items() if k != (TARGET if targeted(node) else "name")}
+
+
+def bare_name(node: Node) -> str:
+    """The name where nothing else is written: a bare one, or a class without options; else empty."""
+    alone = isinstance(node.value, str) or (targeted(node) and len(node.entries) == 1)
+    return name_of(node) if alone else ""
+
+
 def item_keys(node: Node) -> list[str]:
-    """The names of a list's components; the second of a name is `name_2`."""
-    return numbered([name_of(item) for item in node.items])
+    """The names of a list's components; the second of a name is `name_2`. A class goes by its own name."""
+    return numbered([short_name(name_of(item)) for item in node.items])
 
 
 def numbered(names: Sequence[str]) -> list[str]:
@@ -146,7 +164,7 @@ def _bare(value: Any) -> Any:
 
 
 def display(head: str, node: Node) -> Value:
-    """A setting as studies and claims carry it: a bare name as text, a component with options as a Choice.
+    """A setting as studies and claims carry it: a bare name as text, a component with options and a class as a Choice.
 
     A loss with several terms or a coefficient is a tuple of Choices with the option `coefficient`.
     """
@@ -155,16 +173,24 @@ def display(head: str, node: Node) -> Value:
         node = dataclasses.replace(node, value=tuple(sorted(node.items, key=name_of)))  # as the terms are
         if len(node.items) == 1 and set(node.items[0].entries) <= {"name"}:
             return name_of(node.items[0])
+        if len(node.items) == 1 and bare_name(node.items[0]):
+            return display("", node.items[0])
     if isinstance(node.value, Mapping):
-        options = {k: display("", n) for k, n in node.value.items() if k != "name"}
-        return Choice.of(name_of(node), **options) if options else name_of(node)
+        options = {k: display("", n) for k, n in options_of(node).items()}
+        return Choice.of(name_of(node), **options) if options or targeted(node) else name_of(node)
     return tuple(display("", n) for n in node.value) if isinstance(node.value, tuple) else node.value
 
 
 def named(node: Node, kind: str, mistakes: Mistakes) -> bool:
-    """Is this a name, or a mapping with one? If not, say why."""
+    """Is this a name, or a mapping with one, or with a class? If not, say why."""
     if isinstance(node.value, Mapping) and "name" in node.value:
         node = node.value["name"]
+    elif TARGET in node.entries:
+        target = node.entries[TARGET]
+        if not isinstance(target.value, str):
+            mistakes.add(target, f"{target.shown()} is no class", 'for instance target: "my_module:MyBlock"')
+            return False
+        return True
     if isinstance(node.value, str):
         return True
     other = f", or write `{NONE}`" if kind == "attention" else ""
@@ -176,7 +202,9 @@ def named(node: Node, kind: str, mistakes: Mistakes) -> bool:
         hint = f"write `{NONE}`" if kind in ("attention", "augment") else f"name a {kind}, or leave the key out"
         mistakes.add(node, f"empty (null), but the name of a component is meant: {kind}", hint)
     elif isinstance(node.value, Mapping):
-        mistakes.add(node, "a mapping needs the key 'name'", f"for instance {{name: {NONE if other else '…'}}}")
+        mistakes.add(
+            node, "a mapping needs the key 'name'", f"for instance {{name: {NONE if other else '…'}}}, or target"
+        )
     else:
         mistakes.add(node, f"{node.shown()} is no name of a component: {kind}", "write a name, or {name: …, option: …}")
     return False

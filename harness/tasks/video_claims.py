@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from .frames import CEILING
+
 SLACK = 1.5
 """dB by which an MSE and a PSNR may miss each other: published ones are rounded, to one digit at worst."""
 
@@ -20,7 +22,7 @@ def identities(numbers: Mapping[str, float]) -> Sequence[str]:
     mse, mae = numbers.get("mse"), numbers.get("mae")
     pooled, mean = numbers.get("psnr_pooled"), numbers.get("psnr")
     if mse is not None and mse > 0:
-        implied = -10 * math.log10(mse)
+        implied = min(CEILING, -10 * math.log10(mse))  # a frame without error has the ceiling, and no infinity
         if pooled is not None and abs(pooled - implied) > SLACK:
             other = 10 ** (-pooled / 10)
             found.append(

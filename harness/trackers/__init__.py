@@ -1,45 +1,34 @@
-"""Trackers are plugins that live on the hooks of a running study. TensorBoard ships with the program."""
+"""Trackers tell other programs of a running study. They are components of kind `tracker`, and hear what any plugin can
+hear through the public hooks; one is built when it is asked for, and only then is its library imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ..registry import Registry
-    from ..trial import Record, Trial
-
-_writers: dict[str, Any] = {}
 
 
 @hookimpl
 def harness_register(registry: Registry) -> None:
-    """Trackers declare no components."""
-
-
-@hookimpl
-def harness_trial_started(trial: Trial, directory: Path) -> None:
-    from tensorboard.summary import Writer
-
-    _writers[trial.id] = Writer(str(directory / "events"))
-
-
-@hookimpl
-def harness_epoch_finished(trial: Trial, epoch: int, values: Mapping[str, float]) -> None:
-    writer = _writers.get(trial.id)
-    if writer is not None:
-        for name, value in values.items():
-            writer.add_scalar(name, value, epoch)
-        writer.flush()  # an interrupt must not take back what was told
-
-
-@hookimpl
-def harness_trial_finished(record: Record) -> None:
-    writer = _writers.pop(record.id, None)
-    if writer is not None:
-        for name, value in record.metrics.items():
-            writer.add_scalar(f"test/{name}", value, record.chosen_epoch)
-        writer.close()
+    registry.add(
+        "tracker",
+        "tensorboard",
+        "harness.trackers.tensorboard:TensorBoard",
+        summary="events for TensorBoard, in the trial's folder of the store",
+    )
+    registry.add(
+        "tracker",
+        "mlflow",
+        "harness.trackers.mlflow:Mlflow",
+        summary="a run of MLflow for every trial; needs the extra mlflow",
+    )
+    registry.add(
+        "tracker",
+        "wandb",
+        "harness.trackers.wandb:Wandb",
+        summary="a run of Weights & Biases for every trial; needs the extra wandb",
+    )

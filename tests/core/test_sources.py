@@ -27,7 +27,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest() -> str:
-    sources._parse.cache_clear()
+    sources.forget()
     return sources.digest_of("harness_sample.block")
 
 
@@ -70,7 +70,7 @@ def test_a_package_without_entry_module_is_read_too(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(str(tmp_path))
     before = sources.digest_of("harness_bare.inner.block")
     (folder / "block.py").write_text("A = 2\n")
-    sources._parse.cache_clear()
+    sources.forget()
     assert sources.digest_of("harness_bare.inner.block") != before
 
 

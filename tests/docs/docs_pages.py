@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,15 @@ from types import ModuleType
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = (*sorted(DOCS.glob("*.md")), ROOT / "README.md")
+PACKAGES: Mapping[str, tuple[str, str]] = {
+    "write-a-block.md": ("attention", "triplet"),
+    "write-a-loss.md": ("loss", "focal"),
+    "write-a-dataset.md": ("dataset", "stripes"),
+    "write-a-model.md": ("model", "plain"),
+    "write-a-task.md": ("task", "grades"),
+    "trackers.md": ("tracker", "csvlog"),
+}
+"""Pages that hold a complete package: the kind and name of what it adds. The package is `harness-NAME`."""
 _BLOCK = re.compile(r"(?:^File `(?P<file>[^`\n]+)`:\n\n)?^```(?P<language>\w+)[^\n]*\n(?P<body>.*?)^```$", re.M | re.S)
 
 
@@ -42,6 +53,23 @@ def blocks(*pages: Path, language: str = "") -> list[Block]:
             line = content.count("\n", 0, match.start("body"))
             found.append(Block(page, line, match["language"], match["body"], match["file"] or ""))
     return [b for b in found if language in ("", b.language)]
+
+
+def lay_out(folder: Path) -> None:
+    """Write every file that a page names, and beside each package the metadata that an installer would write."""
+    for block in blocks(*sorted(DOCS.glob("*.md"))):
+        if block.file:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.body, encoding="utf-8")
+    for _, name in PACKAGES.values():
+        project = tomllib.loads((folder / f"harness-{name}" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        info = folder / f"harness-{name}" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir(exist_ok=True)
+        head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        (info / "METADATA").write_text(head, encoding="utf-8")
+        points = "".join(f"{k} = {v}\n" for k, v in project["entry-points"]["harness"].items())
+        (info / "entry_points.txt").write_text(f"[harness]\n{points}", encoding="utf-8")
 
 
 def commands() -> list[tuple[str, list[str]]]:

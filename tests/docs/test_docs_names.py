@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from docs.docs_pages import DOCS, PAGES, ROOT, text
 
-from harness import cli, hookspecs
+from harness import cli, contracts, hookspecs
 from harness.claims.judging import VerdictWord
 from harness.discovery import load
-from harness.grid import claims, components, plan, recipe, tree
+from harness.grid import claims, components, evaluating, plan, recipe, tree
 from harness.registry import KINDS, Registry
 from harness.stats.verdicts import Word
 
@@ -30,7 +30,8 @@ def first_column(page: str) -> set[str]:
 @pytest.mark.parametrize("name", HOOKS)
 def test_every_hook_is_documented_with_its_exact_signature(name: str):
     signature = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(getattr(hookspecs, name))))
-    assert f"\n{name}{signature}\n" in text("plugins.md")
+    assert f"\n{name}{signature}\n" in text("hooks.md")
+    assert name in first_column(text("hooks.md"))
 
 
 def test_there_are_four_hooks():
@@ -39,7 +40,8 @@ def test_there_are_four_hooks():
 
 def test_the_signature_of_add_is_documented():
     signature = str(inspect.signature(Registry.add, eval_str=True)).replace("self, ", "").removesuffix(" -> None")
-    assert f"registry.add{signature}\n" in text("plugins.md")
+    signature = re.sub(r"\b(?:collections\.abc|typing)\.", "", signature)
+    assert f"registry.add{signature}\n" in text("hooks.md")
 
 
 @pytest.mark.parametrize("key", [*tree.STUDY, *tree.CONFIG])
@@ -61,6 +63,35 @@ def test_every_key_of_a_stage_is_named(key: str):
 @pytest.mark.parametrize("key", claims.KEYS)
 def test_every_key_of_a_claim_stands_in_the_table(key: str):
     assert key in first_column(text("grid.md").split("## Claims", 1)[1])
+
+
+@pytest.mark.parametrize("name", evaluating.KNOWN)
+def test_everything_that_can_be_evaluated_stands_in_the_table(name: str):
+    assert name in first_column(text("grid.md").split("### `evaluate`", 1)[1])
+
+
+def declared() -> list[ast.stmt]:
+    """Public classes and names of contracts.py, those for type checkers among them."""
+    body = ast.parse(inspect.getsource(contracts)).body
+    body += [inner for node in body if isinstance(node, ast.If) for inner in node.body]
+    return [node for node in body if isinstance(node, (ast.ClassDef, ast.AnnAssign))]
+
+
+@pytest.mark.parametrize("node", declared(), ids=lambda n: getattr(n, "name", "") or ast.unparse(n.target))
+def test_every_contract_is_documented_with_all_its_members(node: ast.stmt):
+    name = node.name if isinstance(node, ast.ClassDef) else ast.unparse(node.target)
+    section = text("contracts.md").split(f"\n### `{name}`\n", 1)[1].split("\n#", 1)[0]
+    for member in node.body if isinstance(node, ast.ClassDef) else ():
+        if isinstance(member, ast.AnnAssign):
+            assert f"\n{ast.unparse(member.target)}: " in section
+        elif isinstance(member, ast.FunctionDef):
+            assert f"\n{member.name}(" in section
+            said = " ".join((ast.get_docstring(member) or "").split())
+            assert said in section
+
+
+def test_there_are_two_dozen_contracts():
+    assert len(declared()) >= 22
 
 
 @pytest.mark.parametrize("word", [*plan.DESIGNS, *components.PLACEMENTS])

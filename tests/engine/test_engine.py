@@ -124,7 +124,8 @@ def test_shared_parameters_start_equal_in_all_arms_of_a_seed(tmp_path: Path):
     for name in known.names("attention"):
         if name in ("none", "matched_conv") or known.get("attention", name).load().domain != "image":
             continue  # a control needs a block to wrap: test_controls.py
-        arm, sites = build_model(replace(CONFIG, attention=Choice(name)), known, plain.io)
+        choice = Choice.of(name, layer="ese") if name == "timm" else Choice(name)
+        arm, sites = build_model(replace(CONFIG, attention=choice), known, plain.io)
         state = arm.state_dict()
         assert sites
         assert all(torch.equal(state[k], v) for k, v in start.items()), name

@@ -64,6 +64,7 @@ def harness_register(registry: Any) -> None:
         "harness_attention.coord:CoordinateAttention",
         summary="gates every channel along its rows and along its columns, from means over the other axis",
         source="Hou et al. 2021, arXiv:2103.02907, eq. 4-9",
+        departs={"idle_weights": "a bias before a batch norm, kept as in the authors' code"},
     )
     registry.add(
         "attention",
@@ -78,6 +79,7 @@ def harness_register(registry: Any) -> None:
         "harness_attention.gc:GlobalContext",
         summary="an MLP over a learnt weighted mean of all places gates the channels, or is added to them",
         source="Cao et al. 2019, arXiv:1904.11492, section 3",
+        departs={"idle_weights": "a bias before a softmax, kept as in the authors' code"},
     )
     registry.add(
         "attention",
@@ -92,6 +94,7 @@ def harness_register(registry: Any) -> None:
         "harness_attention.bam:BottleneckAttention",
         summary="adds to the input what a channel branch and a branch of dilated convolutions let through",
         source="Park et al. 2018, arXiv:1807.06514, eq. 1-4",
+        departs={"idle_weights": "biases before batch norms, kept as in the authors' code"},
     )
     registry.add(
         "attention",
@@ -116,10 +119,19 @@ def harness_register(registry: Any) -> None:
     )
     registry.add(
         "attention",
+        "timm",
+        "harness_attention.timm_layers:TimmAttention",
+        summary="an attention layer of timm as it is there: se, ese, eca, gc, cbam, coord, nl, halo and others",
+        source="Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861",
+        example={"layer": "ese"},
+    )
+    registry.add(
+        "attention",
         "identity_gate",
         "harness_attention.controls:IdentityGate",
         summary="control: wraps a block `of` and does nothing; the block's weights are there, and y = x",
         source="original",
+        departs={"gradient": "the block's weights are there and do nothing"},
     )
     registry.add(
         "attention",
@@ -127,6 +139,7 @@ def harness_register(registry: Any) -> None:
         "harness_attention.controls:ShuffledGate",
         summary="control: wraps a block `of` and gives every item the gates of another item of its batch",
         source="original",
+        departs={"independent": "every item gets the gates of another item of its batch"},
     )
     registry.add(
         "attention",

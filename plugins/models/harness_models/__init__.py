@@ -19,6 +19,7 @@ def harness_register(registry: Any) -> None:
         summary="any timm architecture, e.g. arch: resnet50, stem: cifar",
         source="Wightman 2019, doi:10.5281/zenodo.4414861",
         files=("weights",),
+        example={"arch": "test_resnet"},
     )
     for depth in _DEPTHS:
         registry.add(
@@ -35,6 +36,7 @@ def harness_register(registry: Any) -> None:
         "harness_models.convlstm:convlstm",
         summary="predicted video: a stack of convolutional LSTM layers and a Conv3d",
         source="Shi et al. 2015, arXiv:1506.04214",
+        example={"hidden": (16, 16, 16)},
     )
     registry.add(
         "model",
@@ -42,6 +44,7 @@ def harness_register(registry: Any) -> None:
         "harness_models.convlstm:convlstm_baseline",
         summary="predicted video: the plain stack of three relu layers that is usually compared with",
         source="keras-io, examples/vision/conv_lstm.py",
+        example={"hidden": 16},
     )
     registry.add(
         "model",
@@ -50,6 +53,7 @@ def harness_register(registry: Any) -> None:
         summary="importance of frames: a backbone, a transformer encoder over time, temporal attention, a score",
         source="Vaswani et al. 2017, arXiv:1706.03762; Fajtl et al. 2018, arXiv:1812.01969",
         files=("weights",),
+        example={"backbone": "test_resnet", "dim": 64, "layers": 2, "hidden": 128, "dropout": 0.0},
     )
     registry.add(
         "model",
@@ -58,4 +62,6 @@ def harness_register(registry: Any) -> None:
         summary="importance of frames, each judged alone: what a model of time is compared with",
         source="original",
         files=("weights",),
+        departs={"sites": "it judges each frame alone, so there is no place for attention over time"},
+        example={"backbone": "test_resnet", "dim": 64, "hidden": 64, "dropout": 0.0},
     )

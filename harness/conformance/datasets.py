@@ -1,0 +1,266 @@
+"""Datasets: metadata without loading, arrays as declared, splits that share nothing, batches that repeat."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..contracts import DatasetInfo, Spec, Split
+from ..data import data_root
+from .findings import Broken
+from .general import environment
+from .running import Check, Subject
+
+SPLITS = ("train", "val", "test")
+SLOWEST = 2.0
+"""Seconds that a second `describe` may take; hashes of files are remembered by then."""
+LOOKED_AT = 32
+"""Items of a split whose content is compared with that of others, of arrays up to the following bytes each."""
+LARGEST = 2**20
+
+_DESCRIBE = """\
+import importlib, json, sys, time
+from pathlib import Path
+module, _, path = sys.argv[1].partition(":")
+target = importlib.import_module(module)
+for part in path.split("."):
+    target = getattr(target, part)
+def tupled(value):
+    return tuple(map(tupled, value)) if isinstance(value, list) else value
+options = {k: tupled(v) for k, v in json.loads(sys.argv[3]).items()}
+before = set(sys.modules)
+first = target.describe(Path(sys.argv[2]), **options)
+start = time.perf_counter()
+again = target.describe(Path(sys.argv[2]), **options)
+heavy = ("torch", "torchvision", "PIL", "cv2", "av", "decord", "imageio", "torchcodec", "sklearn")
+print("FOUND" + json.dumps({
+    "seconds": time.perf_counter() - start,
+    "prints": [first.fingerprint, again.fingerprint],
+    "heavy": [name for name in heavy if name in sys.modules],
+}))
+"""
+
+
+def _open(subject: Subject) -> str:
+    target, options = subject.target, subject.chosen()
+    if not callable(getattr(target, "describe", None)):
+        raise Broken("the target has no `describe(root, **options)`")
+    root = data_root()
+    info = target.describe(root, **options)
+    if not isinstance(info, DatasetInfo):
+        raise Broken(f"`describe` gives a {type(info).__name__}, and no harness.contracts.DatasetInfo")
+    data = target(root, **options)
+    subject.kept |= {"info": info, "data": data, "root": root}
+    return ", ".join(f"{info.sizes.get(name, 0):,} {name}" for name in SPLITS)
+
+
+def _info(subject: Subject) -> DatasetInfo:
+    info: DatasetInfo = subject.kept["info"]
+    return info
+
+
+def _splits(subject: Subject, fold: int = 0) -> dict[str, Split]:
+    """The splits of a fold that have items."""
+    data = subject.kept["data"]
+    found = {name: data.split(name, fold) for name in SPLITS}
+    return {name: split for name, split in found.items() if len(split)}
+
+
+def _light(subject: Subject) -> str:
+    found = subject.once("described", lambda: _described(subject))
+    if found["heavy"]:
+        raise Broken(f"`describe` imports {', '.join(found['heavy'])}")
+    if found["seconds"] > SLOWEST:
+        raise Broken(f"a second `describe` takes {found['seconds']:.1f} s, more than {SLOWEST:g} s")
+    return f"a second `describe` takes {1000 * found['seconds']:.1f} ms, and imports no torch and no decoder"
+
+
+def _described(subject: Subject) -> dict[str, Any]:
+    """What `describe` does in a process of its own, with another seed of hashes than here."""
+    arguments = [subject.component.target, str(subject.kept["root"]), json.dumps(subject.chosen(), default=str)]
+    done = subprocess.run(
+        [sys.executable, "-c", _DESCRIBE, *arguments],
+        env={**environment(), "PYTHONHASHSEED": "271"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Broken(f"`describe` fails in a fresh process: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    found: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND")[2])
+    return found
+
+
+def _fingerprint(subject: Subject) -> str:
+    here = _info(subject).fingerprint
+    again = subject.target.describe(subject.kept["root"], **subject.chosen()).fingerprint
+    if not isinstance(here, str) or not here:
+        raise Broken(f"the fingerprint is {here!r}")
+    for other in (again, *subject.once("described", lambda: _described(subject))["prints"]):
+        if other != here:
+            raise Broken(f"the fingerprint is '{here[:16]}' and, described again, '{str(other)[:16]}'")
+    return f"'{here[:16]}' in three descriptions, two of them in another process"
+
+
+def _sizes(subject: Subject) -> str:
+    info = _info(subject)
+    for fold in {0, info.folds - 1}:
+        for name in SPLITS:
+            split = subject.kept["data"].split(name, fold)
+            told = info.sizes.get(name, 0)
+            if fold == 0 and len(split) != told:
+                raise Broken(f"{name} has {len(split):,} items, and `describe` says {told:,}")
+            if len(split.ids) != len(split):
+                raise Broken(f"{name} has {len(split):,} items and {len(split.ids):,} ids")
+            if split.lengths is not None and len(split.lengths) != len(split):
+                raise Broken(f"{name} has {len(split):,} items and {len(split.lengths):,} lengths")
+    return "as described"
+
+
+def _specs(subject: Subject) -> str:
+    info = _info(subject)
+    if not info.specs:
+        raise Broken("`describe` declares no arrays")
+    for key, spec in info.specs.items():
+        if len(spec.axes) != len(spec.shape):
+            raise Broken(f"'{key}' has axes '{spec.axes}' and a shape of {len(spec.shape)} numbers")
+    for name, split in _splits(subject).items():
+        count = min(2, len(split))
+        batch = split.batch(list(range(count)), 0)
+        for key, spec in info.specs.items():
+            if key not in batch:
+                raise Broken(f"a batch of {name} has no '{key}', which is declared")
+            _matches(f"'{key}' of {name}", batch[key], spec, count)
+        index = batch.get("index")
+        if index is None or index.dtype != torch.int64 or index.tolist() != list(range(count)):
+            raise Broken(f"a batch of {name} has no 'index' int64 [B] with the numbers of its items")
+        if "target" in batch and info.classes and batch["target"].dtype == torch.int64:
+            _labels(name, batch["target"], len(info.classes))
+        for key, array in (split.resident() or {}).items():
+            if key in info.specs and not hasattr(split, "generate"):
+                _matches(f"'{key}' of {name}.resident()", torch.as_tensor(array[:1].copy()), info.specs[key], 1)
+    return ", ".join(f"{key} {spec.dtype} {list(spec.shape)}" for key, spec in info.specs.items())
+
+
+def _matches(what: str, value: Tensor, spec: Spec, count: int) -> None:
+    dtype = str(value.dtype).removeprefix("torch.")
+    sides = zip(spec.shape, value.shape[1:], strict=False)
+    fits = value.ndim == 1 + len(spec.shape) and all(n in (None, m) for n, m in sides)
+    if dtype != spec.dtype or not fits or len(value) != count:
+        raise Broken(f"{what} is {dtype} {list(value.shape)}, and declared is {spec.dtype} {[count, *spec.shape]}")
+
+
+def _labels(name: str, target: Tensor, classes: int) -> None:
+    if bool(((target < 0) | (target >= classes)).any()):
+        raise Broken(f"a target of {name} is {int(target.max())}, and there are {classes} classes")
+
+
+def _disjoint(subject: Subject) -> str:
+    for fold in range(_info(subject).folds):
+        seen: dict[str, str] = {}
+        splits = _splits(subject, fold)
+        for name, split in splits.items():
+            for item in split.ids:
+                if item in seen:
+                    where = f"of fold {fold}" if fold else ""
+                    raise Broken(f"item '{item}' {where} is in {seen[item]} and in {name}".replace("  ", " "))
+                seen[item] = name
+    _contents(_splits(subject))
+    return "no item is in two splits, by its id and by the content of the first items"
+
+
+def _contents(splits: Mapping[str, Split]) -> None:
+    """Ids may differ where items do not. Single equal items occur in real data; a split that is all copies does not."""
+    found: dict[str, list[bytes]] = {}
+    for name, split in splits.items():
+        first = split.batch([0], 0)
+        if first[next(iter(first))].nbytes <= LARGEST:
+            found[name] = [_bytes(split.batch([i], 0)) for i in range(min(LOOKED_AT, len(split)))]
+    for name, items in found.items():
+        for other, theirs in found.items():
+            if name != other and len(items) > 1 and set(items) <= set(theirs):
+                raise Broken(f"the first {len(items)} items of {name} are all among the first of {other}")
+
+
+def _bytes(batch: Mapping[str, Tensor]) -> bytes:
+    return b"".join(batch[k].contiguous().numpy().tobytes() for k in sorted(batch) if k != "index")
+
+
+def _pure(subject: Subject) -> str:
+    for name, split in _splits(subject).items():
+        rows: Sequence[int] = [len(split) - 1, 0] if len(split) > 1 else [0]
+        for draw in (0, 7):
+            first, second = split.batch(rows, draw), split.batch(rows, draw)
+            for key, value in first.items():
+                if not torch.equal(value, second[key]):
+                    raise Broken(f"'{key}' of {name} is another in a second batch of the same items and draw")
+            alone = split.batch(rows[:1], draw)
+            for key, value in alone.items():
+                if split.lengths is None and not torch.equal(value[0], first[key][0]):
+                    raise Broken(f"'{key}' of an item of {name} is another alone than in a batch")
+    return "the same items and draw give the same batch"
+
+
+def _extras(subject: Subject) -> str:
+    keys: set[str] = set()
+    for name, split in _splits(subject).items():
+        found = split.extras(0)
+        if not isinstance(found, Mapping):
+            raise Broken(f"`extras(0)` of {name} is a {type(found).__name__}, and no mapping")
+        keys |= set(found)
+    return ", ".join(sorted(keys)) or "none"
+
+
+DATASET = (
+    Check(
+        "opens",
+        "a study describes a dataset first, to plan, and opens it later, to train",
+        "give the target `describe(root, **options) -> DatasetInfo` and call it as target(root, **options); raise "
+        "harness.errors.DataError for files that are not there",
+        _open,
+        gate=True,
+    ),
+    Check(
+        "light",
+        "planning, --dry-run and lists describe every dataset, and must not wait for torch or for files to be decoded",
+        "import torch and decoders inside the methods of a split; keep what is slow with harness.data.remembered",
+        _light,
+    ),
+    Check(
+        "fingerprint",
+        "it is part of every trial's id: if it moves, everything is trained again; if it is stuck, nothing is",
+        "hash content, version and options with harness.data.fingerprint; use no set order, time or hash()",
+        _fingerprint,
+    ),
+    Check("sizes", "batches are cut and reports count by these numbers", "compute both from one list", _sizes),
+    Check(
+        "specs",
+        "models and losses are built from the declaration, before any item is read",
+        "give batches of the declared shape and type, and 'index' int64 [B]; None in a shape is what varies",
+        _specs,
+    ),
+    Check(
+        "disjoint",
+        "a test item that was trained on makes the test score worthless",
+        "split before anything else, and give an item the same id wherever it stands",
+        _disjoint,
+    ),
+    Check(
+        "pure",
+        "rows of one seed are compared on the same batches, and a resumed epoch draws what it drew",
+        "draw from (item, draw) alone, for instance through harness.data.uniforms",
+        _pure,
+    ),
+    Check(
+        "extras",
+        "what evaluation alone may see is asked for item by item",
+        "return a mapping of arrays, {} where there is nothing",
+        _extras,
+    ),
+)

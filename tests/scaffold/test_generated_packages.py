@@ -1,0 +1,55 @@
+"""Generated packages as their author meets them: installed, listed, checked, tested and trained, unchanged."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from scaffold import fresh
+
+KINDS = [
+    "attention",
+    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("model", "dataset", "loss", "task")),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_works_as_generated(tmp_path: Path, kind: str):
+    env = fresh.make(tmp_path)
+    name, package = f"my_{kind}_x", env.home / f"harness-my-{kind}-x"
+    env.harness("new", kind, name, "--out", ".")
+    env.install(package, editable=True)
+
+    listed = env.harness("list", kind)
+    assert re.search(rf"{name} .* {package.name} 0\.1\.0", listed.stdout)
+    assert not listed.stderr
+    taken = env.harness("new", kind, name, "--out", "elsewhere", code=2)
+    assert f"'{name}' is taken: {package.name} 0.1.0 registers it" in taken.stderr
+
+    checked = env.harness("check", kind, name)
+    assert name in checked.stdout
+    tested = env.run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder=package)
+    assert re.search(r"[3-9] passed", tested.stdout)
+
+    env.harness("ablate", "--grid", f"{name}.yaml", "--device", "cpu", "--workers", "1", folder=package)
+    records = [json.loads(p.read_text(encoding="utf-8")) for p in package.glob("runs/trials/*/record.json")]
+    assert [r["status"] for r in records] == ["ok", "ok"]
+    used = [r["providers"].get(f"{kind} {name}") for r in records]
+    assert f"{package.name} 0.1.0" in used
+    assert name in (package / "reports" / name / "report.md").read_text(encoding="utf-8")
+
+
+def test_it_goes_into_a_wheel_without_its_tests(tmp_path: Path):
+    import zipfile
+
+    from harness.discovery import load
+    from harness.scaffold import create
+
+    package = create("loss", "my_loss_x", tmp_path, load(third_party=False).registry)
+    with zipfile.ZipFile(fresh.wheel(package.folder, tmp_path)) as archive:
+        inside = {n for n in archive.namelist() if ".dist-info/" not in n}
+        text = archive.read("harness_my_loss_x-0.1.0.dist-info/METADATA").decode()
+    assert inside == {f"harness_my_loss_x/{f}" for f in ("__init__.py", "loss.py", "py.typed")}
+    assert "Requires-Dist: ablation-harness" in text
