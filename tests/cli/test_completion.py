@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import select
 import shutil
 import subprocess
 import sys
@@ -218,7 +219,8 @@ def test_bash_at_a_terminal_completes_the_line_that_is_typed(folder: Path, tmp_p
         os.write(ours, keys.encode())
         shown, deadline = "", time.monotonic() + 60
         while awaited not in shown and time.monotonic() < deadline:
-            shown += os.read(ours, 4096).decode(errors="replace")
+            if select.select([ours], [], [], 0.5)[0]:
+                shown += os.read(ours, 4096).decode(errors="replace")
         return shown
 
     try:
