@@ -7,6 +7,7 @@ path: worker processes inherit it, and nothing that lies in it can stand in for 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -64,6 +65,9 @@ def reach(module: str, folder: Path | None) -> None:
             raise ConfigError(
                 f"module '{top}' lies beside the grid, and another one in {home}", "rename the one beside the grid"
             )
+        if home is None and os.pathsep in str(folder):  # worker processes inherit a list that this would cut in two
+            what = f"the folder {folder} cannot be put on Python's path: its name has a '{os.pathsep}'"
+            raise ConfigError(what, "rename the folder")
         if home is None:
             _enter(folder)
     _renew(module)
@@ -117,12 +121,13 @@ def load(kind: str, target: str) -> Callable[..., Any]:
     module, _, attribute = checked(target).partition(":")
     found: Any = _imported(module)
     for part in attribute.split("."):
-        if not hasattr(found, part):
+        try:
+            found = getattr(found, part)
+        except Exception as error:  # a module may answer for its names itself, and raise anything
             own = [n for n, v in vars(found).items() if isinstance(v, type) and getattr(v, "__module__", "") == module]
             raise ConfigError(
                 f"{kind} '{target}': module '{module}' has no '{attribute}'", _near(attribute, own, "its classes are")
-            )
-        found = getattr(found, part)
+            ) from error
     if not callable(found):
         raise ConfigError(f"{kind} '{target}' is of type {type(found).__name__}, and cannot be called", "name a class")
     return cast("Callable[..., Any]", found)

@@ -117,7 +117,8 @@ def _libraries() -> tuple[Path, ...]:
 
 def installed(folder: Path) -> bool:
     """Is this a folder of installed libraries, and not somebody's own?"""
-    return any(folder.is_relative_to(library) for library in _libraries()) or "dist-packages" in folder.parts
+    named = {"site-packages", "dist-packages"} & set(folder.parts)  # a user's own, or another program's
+    return bool(named) or any(folder.is_relative_to(library) for library in _libraries())
 
 
 def _spec(top: str) -> importlib.machinery.ModuleSpec | None:

@@ -168,6 +168,33 @@ def test_a_loss_that_is_called_target_still_has_its_coefficient(folder: Path):
     assert "unknown loss 'target'" in message
 
 
+def test_it_stands_wherever_a_component_is_named(folder: Path):
+    (folder / "my_rest.py").write_text(
+        "def net(io, width: int = 3):\n    pass\n"
+        "def sgd(model, lr: float = 0.1):\n    pass\n"
+        "def steps(optimizer, total, per_epoch, at: int = 1):\n    pass\n"
+        "class Wrap:\n    def __init__(self, channels, *, of):\n        pass\n"
+    )
+    grid = folder / "whole.yaml"
+    grid.write_text(
+        'study: s\ndataset: toy\nmodel: {target: "my_rest:net", width: 4}\n'
+        'train: {epochs: 1, optimizer: {target: "my_rest:sgd", lr: 1}, schedule: {target: "my_rest:steps"}}\n'
+        'controls: [{target: "my_rest:Wrap"}]\n'
+        'axes: {attention: [{target: "my_module:Plain"}, {target: "my_rest:Wrap", of: {target: "my_module:Plain"}}]}\n'
+    )
+    study = load(grid, registry(), CONTEXT)
+    plain = Choice("my_module:Plain")
+    assert [c.label for c in study.cells] == ["Plain (my_module)", "Wrap(of=Plain (my_module)) (my_rest)"]
+    assert study.cells[1].of == study.cells[0].key  # the control that was asked for is a row already
+    config = study.cells[1].trials[0].config
+    assert config.attention == Choice.of("my_rest:Wrap", of=plain)
+    assert config.model == Choice.of("my_rest:net", width=4)
+    stage = config.train.stages[0]
+    assert (stage.optimizer, stage.schedule) == (Choice.of("my_rest:sgd", lr=1), Choice("my_rest:steps"))
+    names = {name for name, _ in study.cells[1].trials[0].provenance.sources}
+    assert {"attention my_module:Plain", "attention my_rest:Wrap", "optimizer my_rest:sgd"} <= names
+
+
 def test_a_mapping_grid_finds_modules_on_the_path_alone(folder: Path, monkeypatch: pytest.MonkeyPatch):
     grid = {"study": "s", "dataset": "toy", "model": "net", "train": {"epochs": 1}}
     grid["attention"] = {"target": "my_module:MyBlock"}

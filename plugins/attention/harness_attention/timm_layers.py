@@ -107,7 +107,11 @@ class TimmAttention(nn.Module):
             near = difflib.get_close_matches(layer, LAYERS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(LAYERS)}"
             raise ConfigError(f"attention 'timm': unknown layer '{layer}'", hint)
-        made: Any = get_attn(layer)
+        try:
+            made: Any = get_attn(layer)
+        except AssertionError as error:
+            what = f"attention 'timm': timm {timm.__version__} has no layer '{layer}'"
+            raise ConfigError(what, hint="install a newer timm") from error
         target, preset = (made.func, made.keywords) if isinstance(made, functools.partial) else (made, {})
         hints = _hints(target)
         found = []
@@ -149,7 +153,10 @@ def _gates(layer: nn.Module) -> tuple[str, ...]:
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    return {k: v for k, v in typing.get_type_hints(target.__init__).items() if k != "return"}
+    try:
+        return typing.get_type_hints(target.__init__)
+    except Exception:  # an annotation that cannot be evaluated here: types are then read from the defaults
+        return {}
 
 
 def _type_of(default: Any) -> Any:
