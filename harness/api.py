@@ -173,7 +173,8 @@ def execute(
         )
         local.run(plan.pending, store, plugins.registry, settings, Telling(plugins, plan.study, store, listener))
     measure_latency(plan.study, store, plugins.registry, machine.devices[0])
-    evaluate_study(plan.study, store, plugins.registry, machine.devices[0], machine.threads, data_root())
+    told = listener.measuring if listener else None
+    evaluate_study(plan.study, store, plugins.registry, machine.devices[0], machine.threads, data_root(), told)
     return build_report(plan.study.name, store, reports, plugins.registry)
 
 

@@ -78,6 +78,9 @@ class Lines:
         name = _name(self._labels, record.trial)
         self._say(f"[{self._done}/{self._total}] {name}: {_ending(record)} ({duration(took)})")
 
+    def measuring(self, trial: Trial, done: int, total: int) -> None:
+        self._say(f"measuring {_name(self._labels, trial)} ({done}/{total})")
+
 
 class Bars:
     """A bar for the study and one for each running trial."""
@@ -86,6 +89,7 @@ class Bars:
         self._labels, self._progress = labels, progress
         self._study = progress.add_task("study", total=total, state="")
         self._tasks: dict[str, TaskID] = {}
+        self._measure: TaskID | None = None
         self._failed = 0
         self._rate: dict[str, tuple[float, int]] = {}
 
@@ -115,3 +119,8 @@ class Bars:
         self._progress.print(f"{_name(self._labels, record.trial)}: {_ending(record)}", markup=False, highlight=False)
         state = f"{self._failed} failed" if self._failed else ""
         self._progress.update(self._study, advance=1, state=state)
+
+    def measuring(self, trial: Trial, done: int, total: int) -> None:
+        if self._measure is None:
+            self._measure = self._progress.add_task("measuring", total=total, state="")
+        self._progress.update(self._measure, completed=done, total=total, state=_name(self._labels, trial))

@@ -49,3 +49,7 @@ class Telling:
         self._call("harness_trial_finished", record=record)
         if self._listener:
             self._listener.finished(record)
+
+    def measuring(self, trial: Trial, done: int, total: int) -> None:
+        if self._listener:
+            self._listener.measuring(trial, done, total)

@@ -12,7 +12,7 @@ from ..errors import StoreError
 from ..grid.capacity import wraps
 from ..registry import Registry
 from ..store import Store
-from ..trial import Record, Study
+from ..trial import Record, Study, Trial
 from . import gates, knockout, maps
 from .opened import Opened, Opener
 
@@ -20,21 +20,32 @@ Measure = Callable[[Opened], Evaluation]
 Job = tuple[Mapping[str, object], Measure]
 
 
-def evaluate(study: Study, store: Store, registry: Registry, device: str, threads: int, data_root: Path) -> None:
+def evaluate(
+    study: Study,
+    store: Store,
+    registry: Registry,
+    device: str,
+    threads: int,
+    data_root: Path,
+    told: Callable[[Trial, int, int], None] | None = None,
+) -> None:
     """Measure what `study.evaluate` asks for of every finished trial.
 
-    What goes wrong is a warning that names trial and probe, since trained results must reach their report.
+    What goes wrong is a warning that names trial and probe, since trained results must reach their report. `told` hears
+    of every trial in which something is to be measured, with its place among all that are done.
     """
     done = [r for t in study.trials() if (r := store.record(t.id)) is not None and r.status == "ok"]
     opener = Opener(store, registry, data_root, device)
     with environment.pinned(threads, False):
-        for record in done:
+        for place, record in enumerate(done, 1):
             opened: Opened | None = None
             for name in study.evaluate:
                 try:
                     job = _job(name, record, store, registry, device)
                     if job is None or _known(store, record.id, name, job[0]):
                         continue
+                    if opened is None and told is not None:
+                        told(record.trial, place, len(done))
                     opened = opened or opener.open(record)
                     store.write_evaluation(record.id, job[1](opened))
                 except Exception as error:

@@ -38,6 +38,9 @@ class Heard:
         self.events.append(f"end {record.trial.config.seed}")
         self.records.append(record)
 
+    def measuring(self, trial: Trial, done: int, total: int) -> None:
+        self.events.append(f"measuring {done} of {total}")
+
 
 def short(seed: int, **changes: object) -> Trial:
     return trial(seed=seed, train=recipe(stages=(replace(STAGE, epochs=1),)), **changes)
