@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 import select
+import shlex
 import shutil
 import subprocess
 import sys
