@@ -34,7 +34,7 @@ COMMANDS = """\
 | code | meaning |
 | --- | --- |
 | 0 | well; for `ablate`: all trials of the study are ok |
-| 1 | `ablate`: some trials failed, and the report is written; `predict`: some inputs. A traceback with it is a bug |
+| 1 | `ablate`: some trials failed, the report is written; `predict`: some inputs; `check`: a check. Traceback: a bug |
 | 2 | something that you can mend; `doctor`: a plugin is broken; `data verify`: a file differs or is missing |
 | 130 | interrupted (Ctrl-C); everything so far is kept, and the same command goes on from there |
 

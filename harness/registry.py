@@ -52,7 +52,7 @@ class Option:
 class Component:
     """What a plugin declared: `target` is "package.module:Attribute", `files` the options that name files.
 
-    `departs`: which checks of the conformance kit it does not keep, and why; `example`: options that it is checked with.
+    `departs`: checks of the conformance kit that it does not keep, and why; `example`: options that it is checked with.
     """
 
     kind: str

@@ -10,7 +10,7 @@ import click
 
 from ..errors import GridError, HarnessError
 
-COMMANDS = ("ablate", "list", "show", "report", "compare", "predict", "export", "data", "new", "doctor")
+COMMANDS = ("ablate", "list", "show", "check", "report", "compare", "predict", "export", "data", "new", "doctor")
 EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 

@@ -69,7 +69,11 @@ def subject_of(
         return subject
     for key in options:
         if key not in known:
-            raise UnknownName(f"{kind} '{name}' has no option '{key}'", suggest(key, known, f"it takes {', '.join(known)}" if known else "it takes no options"))
+            otherwise = f"it takes {', '.join(known)}" if known else "it takes no options"
+            raise UnknownName(f"{kind} '{name}' has no option '{key}'", suggest(key, known, otherwise))
+    for key, error in subject.component.mistakes(options) if options else ():
+        if key in options and key != "of":  # a block by its name, which is built before it is handed over
+            raise error
     return subject
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .. import environment, measure
 from ..contracts import IO, Spec
 from ..errors import ConfigError
-from .attention import block_of, make_block
+from .attention import block_of
+from .blocks import make_block
 from .findings import NotChecked
 from .running import Subject
 
@@ -57,8 +58,10 @@ def bench(subject: Subject, device: str = "cpu") -> tuple[str, tuple[Cost, ...]]
     it takes none of the shapes.
     """
     if subject.component.kind != "attention":
-        raise ConfigError(f"--bench compares blocks of attention, and '{subject.component.name}' is of kind "
-                          f"{subject.component.kind}", hint="leave --bench out")
+        raise ConfigError(
+            f"--bench compares blocks of attention, and '{subject.component.name}' is of kind {subject.component.kind}",
+            hint="leave --bench out",
+        )
     temporal = getattr(subject.target, "domain", "image") == "temporal"
     found: list[Cost] = []
     refused = ""

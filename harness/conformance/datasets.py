@@ -150,7 +150,8 @@ def _specs(subject: Subject) -> str:
 
 def _matches(what: str, value: Tensor, spec: Spec, count: int) -> None:
     dtype = str(value.dtype).removeprefix("torch.")
-    fits = value.ndim == 1 + len(spec.shape) and all(n in (None, m) for n, m in zip(spec.shape, value.shape[1:], strict=True))
+    sides = zip(spec.shape, value.shape[1:], strict=False)
+    fits = value.ndim == 1 + len(spec.shape) and all(n in (None, m) for n, m in sides)
     if dtype != spec.dtype or not fits or len(value) != count:
         raise Broken(f"{what} is {dtype} {list(value.shape)}, and declared is {spec.dtype} {[count, *spec.shape]}")
 

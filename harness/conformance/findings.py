@@ -66,7 +66,9 @@ class Report:
     def counted(self) -> str:
         """`18 passed, 1 warning, 2 skipped`."""
         counts = {level: len(self._of(level)) for level in ("passed", "failed", "warning", "skipped")}
-        return ", ".join(f"{n} {level}{'s' if level == 'warning' and n > 1 else ''}" for level, n in counts.items() if n)
+        return ", ".join(
+            f"{n} {level}{'s' if level == 'warning' and n > 1 else ''}" for level, n in counts.items() if n
+        )
 
     def __str__(self) -> str:
         head = f"{self.kind} {self.name} ({self.provider}): {self.counted}"

@@ -52,7 +52,7 @@ def environment() -> dict[str, str]:
 
 
 def _loads(subject: Subject) -> str:
-    return f"{subject.component.target} ({type(subject.target).__name__})"
+    return f"{subject.component.target}, a {'class' if inspect.isclass(subject.target) else 'function'}"
 
 
 def _code(subject: Subject) -> str:

@@ -100,11 +100,18 @@ def _given(subject: Subject, **sizes: int) -> tuple[Any, Pair]:
 
 def _finite(subject: Subject) -> str:
     loss, given = _given(subject)
-    hard = {"a usual prediction": given.near, "a right one": given.right, "a constant one": torch.zeros_like(given.near)}
+    hard = {
+        "a usual prediction": given.near,
+        "a right one": given.right,
+        "a constant one": torch.zeros_like(given.near),
+    }
     if loss.expects == "logits":
         hard |= {"logits of 60": 60.0 * given.wrong.sign(), "logits of -60": -60.0 * given.right.sign()}
     else:
-        hard |= {"0 and 1 the wrong way": (given.right < 0.5).to(given.right.dtype), "ones": torch.ones_like(given.near)}
+        hard |= {
+            "0 and 1 the wrong way": (given.right < 0.5).to(given.right.dtype),
+            "ones": torch.ones_like(given.near),
+        }
     for name, output in hard.items():
         leaf = output.clone().requires_grad_()
         value = loss(leaf, given.target)
@@ -129,12 +136,13 @@ def _differentiable(subject: Subject) -> str:
 
 
 def _gradcheck(subject: Subject) -> str:
-    loss, given = _given(subject, items=2, channels=1)
+    loss, given = _given(subject, items=2, channels=1, side=12)
     exact = copy.deepcopy(loss).double() if isinstance(loss, nn.Module) else loss
     target = given.target.double() if given.target.is_floating_point() else given.target
     leaf = given.near.double().requires_grad_()
     try:
-        torch.autograd.gradcheck(lambda x: exact(x, target), (leaf,), fast_mode=True)
+        # Times their number, since the gradient of a mean over many values would be smaller than the tolerance.
+        torch.autograd.gradcheck(lambda x: leaf.numel() * exact(x, target), (leaf,), fast_mode=True)
     except RuntimeError as error:
         raise Broken(told(error)) from error
     return f"{leaf.numel()} values against finite differences, in float64"

@@ -14,6 +14,7 @@ from ..contracts import DatasetInfo, Spec, Split
 from .running import SEED
 
 Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
 CLASSES = 8
 SIZE = 32
 """Pixels of an image or a frame; networks halve it five times."""
@@ -35,10 +36,10 @@ class Form:
 class Made:
     """A split of rows that were made up; rows whose length varies are padded with zeros, and get a mask."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Array]], varies: bool, extras: Sequence[Mapping[str, Array]]) -> None:
+    def __init__(self, rows: Sequence[Arrays], varies: bool, extras: Sequence[Arrays]) -> None:
         self._rows, self._varies, self._extras = rows, varies, extras
-        self.ids = [f"item/{i}" for i in range(len(rows))]
-        self.lengths = [len(row["target"]) for row in rows] if varies else None
+        self.ids: Sequence[str] = [f"item/{i}" for i in range(len(rows))]
+        self.lengths: Sequence[int] | None = [len(row["target"]) for row in rows] if varies else None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -96,7 +97,10 @@ def _values(random: np.random.Generator) -> Form:
     rows = [
         {"inputs": _pictures(random, 3, SIZE, SIZE), "target": np.array(random.random(), np.float32)} for _ in range(12)
     ]
-    specs = {"inputs": Spec("CHW", (3, SIZE, SIZE), "uint8", (0.5,) * 3, (0.25,) * 3), "target": Spec("", (), "float32")}
+    specs = {
+        "inputs": Spec("CHW", (3, SIZE, SIZE), "uint8", (0.5,) * 3, (0.25,) * 3),
+        "target": Spec("", (), "float32"),
+    }
     return _form("images with a value", specs, Made(rows, False, ()))
 
 
@@ -112,10 +116,10 @@ def _clips(random: np.random.Generator) -> Form:
 
 
 def _scored(random: np.random.Generator, length: int) -> tuple[Array, Mapping[str, Array]]:
-    target = (0.05 + 0.9 * random.permutation(length) / length).astype(np.float32)
+    target: Array = (0.05 + 0.9 * random.permutation(length) / length).astype(np.float32)
     bounds = np.array([[i, min(i + 2, length - 1)] for i in range(0, length, 3)], np.int64)
     # All annotators agree, so that one prediction is right for each of them.
-    extras = {
+    extras: Arrays = {
         "annotators": np.stack([1 + 4 * target] * 3),
         "change_points": bounds,
         "picks": np.arange(length),

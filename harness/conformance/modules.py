@@ -82,6 +82,10 @@ def total(outputs: Tensors) -> Tensor:
     return torch.stack([v.float().square().mean() for v in outputs.values() if v.is_floating_point()]).sum()
 
 
+def backward(scalar: Tensor) -> None:
+    torch.autograd.backward((scalar,))
+
+
 def moved(case: Case, seed: int = SEED) -> nn.Module:
     """A module whose running statistics have left their first values, in evaluation mode."""
     module = case.build(seed).train()
@@ -138,16 +142,16 @@ def _weights_only(subject: Subject) -> str:
 
 def _bf16(subject: Subject) -> str:
     case = _case(subject)
-    with torch.no_grad():
-        exact = case.run(moved(case), case.inputs)
     module = moved(case)
+    with torch.no_grad():
+        exact = case.run(copy.deepcopy(module), case.inputs)
     leaves = {k: v.clone().requires_grad_() if v.is_floating_point() else v for k, v in case.inputs.items()}
     with torch.autocast("cpu", torch.bfloat16):
         narrow = {k: v.bfloat16() if case.inner and v.is_floating_point() else v for k, v in leaves.items()}
         rough = case.run(module, narrow)
         training = case.run(module.train(), leaves)
     finite(rough, "the output under bfloat16 autocast")
-    total(training).backward()
+    backward(total(training))
     gradients = {k: v.grad for k, v in leaves.items() if v.grad is not None}
     finite({**gradients, **{n: p.grad for n, p in module.named_parameters() if p.grad is not None}}, "a gradient")
     return f"within {same(exact, rough, 'outputs in fp32 and under bf16 autocast', ROUNDING_BF16):.1g} of fp32"
@@ -157,9 +161,9 @@ def _channels_last(subject: Subject) -> str:
     case = _case(subject)
     if not any(v.ndim == 4 for v in case.inputs.values()):
         raise NotChecked("it reads no maps [B, C, H, W]")
-    with torch.no_grad():
-        before = case.run(moved(case), case.inputs)
     module = moved(case)
+    with torch.no_grad():
+        before = case.run(copy.deepcopy(module), case.inputs)
     for parameter in module.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -170,7 +174,7 @@ def _channels_last(subject: Subject) -> str:
     after = case.run(module, inputs)
     difference = same(before, after, "outputs of maps with channels first and last")
     if any(v.requires_grad for v in after.values()):
-        total(after).backward()
+        backward(total(after))
     return f"the same within {difference:.1g}, with its gradient"
 
 

@@ -1,6 +1,6 @@
 """A pytest plugin for the author's own CI: one test a component and check.
 
-    pytest -p harness.conformance.plugin --harness-provider my-plugin
+pytest -p harness.conformance.plugin --harness-provider my-plugin
 """
 
 from __future__ import annotations

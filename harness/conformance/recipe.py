@@ -281,4 +281,3 @@ SCHEDULE = (
 )
 
 RECIPE: Mapping[str, tuple[Check, ...]] = {"augment": AUGMENT, "optimizer": OPTIMIZER, "schedule": SCHEDULE}
-

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,10 +117,10 @@ def _of_kind(kind: str, target: Any) -> tuple[Check, ...]:
     return RECIPE.get(kind, ())
 
 
-def examine(subject: Subject) -> Report:
-    """Run every check."""
+def examine(subject: Subject, only: Sequence[str] = ()) -> Report:
+    """Run every check, or those of these names."""
     component = subject.component
-    findings = tuple(run(check, subject) for check in plan(subject))
+    findings = tuple(run(check, subject) for check in plan(subject) if not only or check.name in only)
     return Report(component.kind, component.name, component.provider, findings)
 
 
@@ -184,7 +185,7 @@ def told(error: BaseException) -> str:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """The caller's random streams stay as they are, and warnings of foreign code are not its own."""
+    """The caller's random streams stay as they are; warnings and prints of foreign code are not its own."""
     import numpy as np
     import torch
 
@@ -192,7 +193,7 @@ def undisturbed() -> Iterator[None]:
 
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             seed_all(SEED)
             yield

@@ -2,97 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..augment.pipeline import Pipeline
 from ..contracts import IO, Figure, Items, Metric, Task
-from ..data import data_root
-from ..errors import HarnessError
-from ..evaluation import join
-from ..registry import Component, Registry
-from .findings import Broken, NotChecked
-from .made import Form, forms
-from .running import Check, Subject, told
+from .findings import Broken
+from .running import Check, Subject
+from .served import Predict, Served, Tensors, own_data, perfect, served_by
 
-PARTS = ("metrics", "select", "resample", "io", "present", "pair", "measure", "summarise", "floors", "figures")
-PARTS += ("identities", "remarks")
+PARTS = (
+    *("metrics", "select", "resample", "io", "present", "pair", "measure", "summarise", "floors", "figures"),
+    *("identities", "remarks"),
+)
 SLACK = 1e-6
-Tensors = Mapping[str, Tensor]
-Predict = Callable[[Tensors], Tensors]
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Data that a task reads, and what it makes of them."""
-
-    form: Form
-    task: Task
-    io: IO
-
-    def batches(self, size: int) -> Iterator[tuple[list[int], Tensors]]:
-        prepare = Pipeline(self.io.inputs, (), 0, channels_last=False)
-        for first in range(0, len(self.form.split), size):
-            index = list(range(first, min(first + size, len(self.form.split))))
-            yield index, prepare(self.form.split.batch(index, 0))
-
-    def measured(self, predict: Predict, size: int | None = None) -> Items:
-        """One item at a time where lengths vary, as the engine evaluates."""
-        size = size or (1 if self.form.split.lengths is not None else 4)
-        found = []
-        for index, batch in self.batches(size):
-            found.append(self.task.measure(predict(batch), batch, [self.form.split.extras(i) for i in index]))
-        return join(found, tuple(self.form.split.ids))
-
-    def numbers(self, predict: Predict, size: int | None = None) -> dict[str, float]:
-        return {k: float(v) for k, v in self.task.summarise(self.measured(predict, size)).items()}
-
-    def zeros(self, batch: Tensors) -> dict[str, Tensor]:
-        """An output of the declared form for this batch."""
-        length = next((v.shape[1] for k, v in batch.items() if k in ("mask", "features", "inputs") and v.ndim > 1), 1)
-        count = len(batch["index"])
-        return {
-            head: torch.zeros((count, *(length if n is None else n for n in spec.shape)))
-            for head, spec in self.io.outputs.items()
-        }
-
-
-def served_by(task_of: Callable[[], Task], given: Sequence[Form] | None = None) -> tuple[list[Served], list[str]]:
-    """Forms of data (the kit's, if none are given) that a task reads, and why it does not read the others."""
-    found, refused = [], []
-    for form in forms() if given is None else given:
-        task = task_of()
-        try:
-            found.append(Served(form, task, task.io(form.info)))
-        except Exception as error:  # few tasks refuse in words what is not for them
-            refused.append(f"{form.name}: {told(error)}")
-    return found, refused
-
-
-def own_data(component: Component, registry: Registry) -> list[Form]:
-    """Datasets of the same plugin that can be opened here."""
-    found = []
-    for other in registry.components("dataset"):
-        if other.provider != component.provider or any(o.required for o in other.options()):
-            continue
-        try:
-            target: Any = other.load()
-            info = target.describe(data_root(), **other.example)
-            split = target(data_root(), **other.example).split("test")
-        except (HarnessError, OSError):
-            continue
-        found.append(Form(f"dataset '{other.name}'", info, split))
-    return found
 
 
 def _task(subject: Subject) -> Task:
-    task: Task = subject.component.load()(**subject.chosen())  # type: ignore[assignment]
+    task: Task = subject.component.load()(**subject.chosen())
     return task
 
 
@@ -195,51 +126,15 @@ def _summary(subject: Subject) -> str:
     return "every number is a metric, and finite"
 
 
-def perfect(served: Served, batch: Tensors) -> dict[str, Tensor]:
-    """The output that `pair` finds equal to the target. Raises NotChecked if none of the usual forms is."""
-    zeros = served.zeros(batch)
-    for head in zeros:
-        out, target, _ = served.task.pair(zeros, batch, "logits")
-        for guess in _guesses(out, target):
-            if guess.shape != zeros[head].shape:
-                continue
-            output = {**zeros, head: guess}
-            made, wanted, mask = served.task.pair(output, batch, "unit")
-            if _equal(made, wanted, mask):
-                return output
-    raise NotChecked("no output was found that `pair` makes equal to the target: labels, scores in [0, 1] or values")
-
-
-def _guesses(out: Tensor, target: Tensor) -> Iterator[Tensor]:
-    if target.is_floating_point():
-        yield target.float()
-        yield target.float().clamp(1e-6, 1 - 1e-6).logit()
-        return
-    for axis in range(1, out.ndim):
-        if out.shape[:axis] + out.shape[axis + 1 :] == target.shape:
-            hot = torch.zeros_like(out).scatter_(axis, target.long().unsqueeze(axis), 1.0)
-            yield 40.0 * hot - 20.0
-
-
-def _equal(made: Tensor, wanted: Tensor, mask: Tensor | None) -> bool:
-    if not wanted.is_floating_point():
-        axes = [a for a in range(1, made.ndim) if made.shape[:a] + made.shape[a + 1 :] == wanted.shape]
-        return bool(axes) and bool((made.argmax(axes[0]) == wanted).all())
-    if made.shape != wanted.shape:
-        return False
-    gap = (made - wanted).abs()
-    return float((gap if mask is None else gap[mask]).max()) < 1e-3
-
-
 def _best(subject: Subject) -> str:
     told_of = []
     for served in _served(subject):
         task = served.task
-        right = served.numbers(lambda batch, s=served: perfect(s, batch))
+        right = served.numbers(functools.partial(perfect, served))
         others: dict[str, Predict] = {
             "noise": _noise(served),
             "zeros": served.zeros,
-            "the right one with noise": lambda batch, s=served: _mixed(perfect(s, batch), _noise(s)(batch)),
+            "the right one with noise": functools.partial(_mixed, served),
         }
         for name, predict in others.items():
             other = served.numbers(predict)
@@ -250,15 +145,16 @@ def _best(subject: Subject) -> str:
                 gap = gap if metric.better == "higher" else -gap
                 if gap < -SLACK or (metric.name == task.select and not gap > 0):
                     raise Broken(
-                        f"on {served.form.name}, '{metric.name}' ({metric.better} is better) of a perfect prediction is "
-                        f"{right[metric.name]:.5g}, and of {name} {other[metric.name]:.5g}"
+                        f"on {served.form.name}, '{metric.name}' ({metric.better} is better) of a perfect prediction "
+                        f"is {right[metric.name]:.5g}, and of {name} {other[metric.name]:.5g}"
                     )
         told_of.append(f"{served.form.name}: {task.select} {right[task.select]:.4g}")
     return ", ".join(told_of)
 
 
-def _mixed(right: Tensors, noise: Tensors) -> dict[str, Tensor]:
-    return {k: v + 2 * v.std() * noise[k] for k, v in right.items()}
+def _mixed(served: Served, batch: Tensors) -> dict[str, Tensor]:
+    noise = _noise(served)(batch)
+    return {k: v + 2 * v.std() * noise[k] for k, v in perfect(served, batch).items()}
 
 
 def _batches(subject: Subject) -> str:
@@ -266,18 +162,19 @@ def _batches(subject: Subject) -> str:
         rows: dict[int, Tensors] = {}
         for index, batch in served.batches(1):
             rows[index[0]] = _noise(served)(batch)
-        alone = served.numbers(lambda batch, r=rows: r[int(batch["index"][0])], 1)
-        together = served.numbers(lambda batch, r=rows, s=served: _stacked(s.zeros(batch), batch, r), len(served.form.split))
+        stacked = functools.partial(_stacked, served, rows)
+        alone, together = served.numbers(stacked, 1), served.numbers(stacked, len(served.form.split))
         for name, value in alone.items():
             if not math.isclose(value, together.get(name, math.nan), rel_tol=1e-4, abs_tol=1e-6):
                 raise Broken(
-                    f"on {served.form.name}, '{name}' is {value:.6g} item by item, and {together.get(name, math.nan):.6g} "
-                    "in one batch"
+                    f"on {served.form.name}, '{name}' is {value:.6g} item by item, and in one batch "
+                    f"{together.get(name, math.nan):.6g}"
                 )
     return "the same numbers item by item and in one batch"
 
 
-def _stacked(zeros: dict[str, Tensor], batch: Tensors, rows: Mapping[int, Tensors]) -> Tensors:
+def _stacked(served: Served, rows: Mapping[int, Tensors], batch: Tensors) -> Tensors:
+    zeros = served.zeros(batch)
     for i, item in enumerate(batch["index"].tolist()):
         for head, value in rows[item].items():
             zeros[head][i][tuple(slice(0, n) for n in value.shape[1:])] = value[0]
@@ -289,7 +186,7 @@ def _floors(subject: Subject) -> str:
     for served in _served(subject):
         task = served.task
         metric = next(m for m in task.metrics if m.name == task.select)
-        right = served.numbers(lambda batch, s=served: perfect(s, batch))[task.select]
+        right = served.numbers(functools.partial(perfect, served))[task.select]
         for name, items in task.floors(served.form.split).items():
             number = float(task.summarise(items)[task.select])
             names.append(name)
@@ -301,7 +198,7 @@ def _floors(subject: Subject) -> str:
 
 def _identities(subject: Subject) -> str:
     for served in _served(subject):
-        for predict in (_noise(served), lambda batch, s=served: perfect(s, batch)):
+        for predict in (_noise(served), functools.partial(perfect, served)):
             numbers = served.numbers(predict)
             said = list(served.task.identities(numbers))
             if said:

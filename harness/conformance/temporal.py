@@ -58,7 +58,11 @@ def _mask(subject: Subject) -> str:
     case: Case = subject.kept["case"]
     x, mask = case.inputs["x"], case.inputs["mask"]
     block = moved(case)
-    rubbish = {"noise": torch.randn_like(x), "values of 1e6": torch.full_like(x, 1e6), "NaN": torch.full_like(x, torch.nan)}
+    rubbish = {
+        "noise": torch.randn_like(x),
+        "values of 1e6": torch.full_like(x, 1e6),
+        "NaN": torch.full_like(x, torch.nan),
+    }
     with torch.no_grad():
         before = block(x, mask)
         finite({"": before[mask]}, "a real frame")
@@ -66,8 +70,9 @@ def _mask(subject: Subject) -> str:
             after = block(torch.where(mask[..., None], x, value), mask)
             same({"y": before[mask]}, {"y": after[mask]}, f"real frames with {name} under padding and without")
         for i, length in enumerate(mask.sum(1).tolist()):
-            cut = block(x[i : i + 1, :length], None)
-            same({"y": before[i : i + 1, :length]}, {"y": cut}, f"{length} real frames with padding behind and alone")
+            whole, real = x[i : i + 1].repeat(2, 1, 1), mask[i : i + 1].repeat(2, 1)
+            padded, cut = block(whole, real)[:, :length], block(whole[:, :length], None)
+            same({"y": padded}, {"y": cut}, f"{length} real frames with padding behind and without")
     return "noise, 1e6 and NaN under padding change no real frame, and padding is as good as nothing"
 
 

@@ -52,6 +52,7 @@ FLOORS = {
     "probes": 5,
     "gallery": 5,
     "exporting": 5,
+    "conformance": 5,
     "api": 6,
     "cli": 7,
 }

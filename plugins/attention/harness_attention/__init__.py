@@ -64,6 +64,7 @@ def harness_register(registry: Any) -> None:
         "harness_attention.coord:CoordinateAttention",
         summary="gates every channel along its rows and along its columns, from means over the other axis",
         source="Hou et al. 2021, arXiv:2103.02907, eq. 4-9",
+        departs={"idle_weights": "a bias before a batch norm, kept as in the authors' code"},
     )
     registry.add(
         "attention",

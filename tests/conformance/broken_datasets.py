@@ -1,0 +1,157 @@
+"""Datasets of made-up images, each with one fault; `Good` has none. No torch at the top, as `describe` needs none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.contracts import DatasetInfo, Spec
+from harness.errors import DataError
+
+COUNTS = {"train": 12, "val": 5, "test": 6}
+STARTS = {"train": 0, "val": 12, "test": 17}
+
+
+class Part:
+    lengths = None
+
+    def __init__(self, count: int, start: int, prefix: str = "") -> None:
+        self.ids = [f"{prefix}{start + i}" for i in range(count)]
+        self.start = start
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(self.start + i).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        import torch
+
+        return {
+            "inputs": torch.from_numpy(np.stack([self.image(i) for i in index])),
+            "target": torch.tensor([i % 3 for i in index]),
+            "index": torch.tensor(list(index)),
+        }
+
+    def resident(self) -> None:
+        return None
+
+    def extras(self, i: int) -> Mapping[str, Any]:
+        return {}
+
+
+class Good:
+    part: type[Part] = Part
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def describe(cls, root: Path) -> DatasetInfo:
+        specs = {"inputs": Spec("CHW", (3, 8, 8), "uint8"), "target": Spec("", (), "int64")}
+        return DatasetInfo(cls.mark(), specs, COUNTS, ("a", "b", "c"))
+
+    @classmethod
+    def mark(cls) -> str:
+        return "made-1"
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        return self.part(COUNTS[name], STARTS[name])
+
+
+class Silent:
+    """Says nothing of itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+
+class Missing(Good):
+    @classmethod
+    def describe(cls, root: Path) -> DatasetInfo:
+        raise DataError("made: there is no 'images.zip'", hint="put it there")
+
+
+class Heavy(Good):
+    @classmethod
+    def mark(cls) -> str:
+        import torch
+
+        return f"made-{torch.tensor(1).item()}"
+
+
+class OtherInEachProcess(Good):
+    @classmethod
+    def mark(cls) -> str:
+        return f"made-{os.getpid()}"
+
+
+class OneMore(Good):
+    def split(self, name: str, fold: int = 0) -> Part:
+        return self.part(COUNTS[name] + (name == "val"), STARTS[name] + 100 * (name == "val"))
+
+
+class Floats(Part):
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        found = dict(super().batch(index, draw))
+        return {**found, "inputs": found["inputs"].float()}
+
+
+class WrongType(Good):
+    part = Floats
+
+
+class Labels(Part):
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        found = dict(super().batch(index, draw))
+        return {**found, "target": found["target"] + 1}
+
+
+class LabelsFromOne(Good):
+    """Labels 1, 2, 3 of three classes; the first two items have 1 and 2."""
+
+    part = Labels
+
+    @classmethod
+    def describe(cls, root: Path) -> DatasetInfo:
+        info = Good.describe(root)
+        return DatasetInfo(info.fingerprint, info.specs, info.sizes, ("a", "b"))
+
+
+class Overlap(Good):
+    """Test and validation have an item in common."""
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        return self.part(COUNTS[name], STARTS[name] - (name == "test"))
+
+
+class Copies(Good):
+    """Test items have names of their own, and are the first training images."""
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        found = self.part(COUNTS[name], STARTS[name])
+        found.start = 0 if name == "test" else found.start
+        return found
+
+
+class Fresh(Part):
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng().integers(0, 256, (3, 8, 8), dtype=np.uint8)
+
+
+class Random(Good):
+    part = Fresh
+
+
+class NoExtras(Part):
+    def extras(self, i: int) -> Any:
+        return None
+
+
+class Nothing(Good):
+    part = NoExtras

@@ -1,0 +1,158 @@
+"""Every check of attention can fail: one block with that fault alone for each."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import pytest
+from conformance.looking import SLOW, levels, of, registry
+
+from harness.conformance import check
+
+IMAGES = {
+    "domain": "NoDomain",
+    "shape": "Turned",
+    "batch_of_one": "NormOverBatch",
+    "one_by_one": "NormOverMap",
+    "few_channels": "EightGroups",
+    "finite": "RootOfZero",
+    "gradient": "Detached",
+    "independent": "Mixed",
+    "attaches": "BareSigmoid",
+    "seed": "OwnStream",
+    "state_dict": "LooseTensor",
+    "weights_only": "ObjectInState",
+    "bf16": "FewBits",
+    "channels_last": "View",
+}
+SEQUENCES = {
+    "shape": "FirstFrames",
+    "batch_of_one": "NormOverBatch",
+    "one_frame": "TwoFrames",
+    "few_channels": "WideGroups",
+    "finite": "RootOfZero",
+    "gradient": "Detached",
+    "independent": "Mixed",
+    "mask": "MeanOverPadding",
+    "padding": "Unpadded",
+    "causal": "NotCausal",
+    "attaches": "Halves",
+}
+
+
+def test_a_block_without_fault_passes_every_check() -> None:
+    report = check("attention", "good", registry=registry("attention", "conformance.broken_attention:Good"))
+    assert report.ok and not report.warnings, str(report)
+    assert {f.check for f in report.findings if f.level == "skipped"} == {"entry"}  # a registry filled by hand has none
+    assert "24 passed" in str(report)
+
+
+@pytest.mark.parametrize("name", ["Good", "Causal"])
+def test_a_block_for_sequences_without_fault_passes(name: str) -> None:
+    found = levels("attention", f"conformance.broken_temporal:{name}", "attaches")
+    assert set(found.values()) == {"passed", "skipped"}
+    assert found["causal"] == ("passed" if name == "Causal" else "skipped")
+
+
+@pytest.mark.parametrize(("wanted", "name"), IMAGES.items())
+def test_a_block_for_images_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> None:
+    assert of(levels("attention", f"conformance.broken_attention:{name}", wanted), "failed") == {wanted}
+
+
+@pytest.mark.parametrize(("wanted", "name"), SEQUENCES.items())
+def test_a_block_for_sequences_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> None:
+    assert of(levels("attention", f"conformance.broken_temporal:{name}", wanted), "failed") == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"), [("idle_weights", "BiasBeforeNorm"), ("compile", "Branch"), ("onnx", "NoOnnx")]
+)
+def test_what_stops_no_study_is_a_warning(wanted: str, name: str) -> None:
+    found = levels("attention", f"conformance.broken_attention:{name}", wanted)
+    assert of(found, "warning") == {wanted}
+    assert not of(found, "failed")
+
+
+def test_every_check_of_attention_is_shown_to_fail() -> None:
+    from harness.conformance.attention import ATTENTION
+    from harness.conformance.temporal import TEMPORAL
+
+    shown = {*IMAGES, *SEQUENCES, "idle_weights", "compile", "onnx", "builds"}
+    assert {c.name for c in (*ATTENTION, *TEMPORAL)} == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "wanted", "said"),
+    [
+        ("Good", {"summary": ""}, "summary", "there is no summary"),
+        ("Untyped", {}, "options", "'ratio' has no type"),
+        ("WrongDefault", {}, "options", "'ratio' is 'four' by default, which is no int"),
+        ("NoDefault", {}, "options", "'ratio' has no default, and there is no `example` of it"),
+        ("Open", {}, "options", "'**options' takes options that nobody can know"),
+        ("Good", {"departs": {"beauty": "it is plain"}}, "departures", "names 'beauty', which is no check"),
+        ("Good", {"departs": {"shape": " "}}, "departures", "gives no reason for 'shape'"),
+        ("Good", {"departs": {"builds": "why not"}}, "departures", "without which nothing else can be checked"),
+        ("NoModule", {}, "builds", "it is a NoModule, and no torch.nn.Module"),
+        ("Missing", {}, "loads", "has no attribute 'Missing'"),
+    ],
+)
+def test_how_it_is_declared_is_checked(name: str, more: dict[str, Any], wanted: str, said: str) -> None:
+    known = registry("attention", f"conformance.broken_attention:{name}", **more)
+    found = levels("attention", known, wanted)
+    assert of(found, "failed") == {wanted}
+    assert said in found.told[wanted]
+
+
+def test_no_source_is_a_warning() -> None:
+    known = registry("attention", "conformance.broken_attention:Good", source="")
+    assert of(levels("attention", known, "source"), "warning") == {"source"}
+
+
+def test_a_target_without_a_file_has_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    from conformance.broken_attention import Good
+
+    module = types.ModuleType("made_by_hand")
+    module.Good = Good  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "made_by_hand", module)
+    found = levels("attention", "made_by_hand:Good", "code")
+    assert of(found, "failed") == {"code"}
+
+
+def test_what_departs_by_design_is_skipped_with_its_reason_and_a_false_word_is_a_warning() -> None:
+    known = registry("attention", "conformance.broken_attention:Mixed", departs={"independent": "it compares items"})
+    found = levels("attention", known, "independent")
+    assert not of(found, "failed")
+    assert found.told["independent"] == "by design: it compares items"
+    known = registry("attention", "conformance.broken_attention:Good", departs={"independent": "it compares items"})
+    assert of(levels("attention", known, "independent"), "warning") == {"independent"}
+
+
+def test_options_are_those_given_else_the_example_else_the_defaults() -> None:
+    known = registry("attention", "conformance.broken_attention:NoDefault", example={"ratio": 3})
+    assert not of(levels("attention", known, "options"), "failed")
+    known = registry("attention", "conformance.broken_attention:NoDefault")
+    assert not of(levels("attention", known, "options", ratio=3), "failed")
+
+
+def test_a_finding_says_what_why_and_how_to_mend() -> None:
+    report = check("attention", "good", registry=registry("attention", "conformance.broken_attention:Missing"))
+    assert not report.ok
+    text = str(report)
+    assert "failed  loads: ConfigError" in text
+    assert "why: the target is imported" in text
+    assert "mend: mend the import" in text
+
+
+def test_the_caller_keeps_its_random_streams_and_checks_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    before = torch.get_rng_state()
+    levels("attention", "conformance.broken_attention:Good", "seed")
+    assert torch.equal(before, torch.get_rng_state())
+    assert capsys.readouterr().out == ""
+
+
+def test_slow_checks_are_those_that_trace() -> None:
+    assert {"compile", "onnx", "attaches"} == SLOW

@@ -1,0 +1,204 @@
+"""`harness check` and the pytest plugin, as an author uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import group
+from harness.conformance import check_provider
+from harness.errors import ConfigError, UnknownName
+
+LOSS = """\
+class Squared:
+    expects = "unit"
+
+    def __call__(self, output, target, mask=None):
+        if output.shape != target.shape:
+            raise ValueError("output and target have one shape")
+        if mask is None:
+            return ((output - target) ** 2).mean()
+        return ((output[mask] - target[mask]) ** 2).mean()
+
+
+class Summed(Squared):
+    def __call__(self, output, target, mask=None):
+        return super().__call__(output, target, mask) * (len(output) if mask is None else mask.sum())
+"""
+ENTRY = """\
+from harness import hookimpl
+
+
+@hookimpl
+def harness_register(registry):
+    registry.add("loss", "squared", "harness_thing.loss:Squared", summary="squares", source="original")
+"""
+
+
+def package(folder: Path, name: str, entry: str) -> None:
+    """A distribution as an installer lays it out."""
+    module = folder / name.replace("-", "_")
+    module.mkdir()
+    (module / "__init__.py").write_text(entry)
+    (module / "loss.py").write_text(LOSS)
+    info = folder / f"{name.replace('-', '_')}-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    point = name.removeprefix("harness-")
+    (info / "entry_points.txt").write_text(f"[harness]\n{point} = {name.replace('-', '_')}\n")
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A sound plugin, one with a fault and an entry module that imports torch, one that cannot be imported."""
+    package(tmp_path, "harness-thing", ENTRY)
+    faulty = ENTRY.replace('"squared"', '"summed"').replace("harness_thing.loss:Squared", "harness_bad.loss:Summed")
+    package(tmp_path, "harness-bad", "import torch\n" + faulty)
+    package(tmp_path, "harness-lost", "import no_such_module\n")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, plugins: str = "thing,bad,lost") -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(folder), *(p for p in sys.path if p)])
+    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "200", "HARNESS_PLUGINS": plugins}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_provider_is_checked_by_its_entry_point_or_its_distribution(installed: Path) -> None:
+    done = run(installed, "-m", "harness", "check", "harness-thing", "--json", plugins="thing")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["ok"] is True
+    (report,) = found["reports"]
+    assert (report["kind"], report["name"], report["provider"]) == ("loss", "squared", "harness-thing 0.1")
+    assert {f["level"] for f in report["findings"]} == {"passed", "skipped"}
+    assert report["findings"][0]["what"] == "harness_thing: imports no torch"
+
+
+def test_a_fault_ends_with_1_and_names_reason_and_remedy(installed: Path) -> None:
+    done = run(installed, "-m", "harness", "check", "bad")
+    assert done.returncode == 1, done.stderr
+    assert "failed  entry: importing 'harness_bad' and declaring its components imports torch" in done.stdout
+    assert "failed  mean_over_items: a batch costs" in done.stdout
+    assert done.stdout.count("why:") == done.stdout.count("mend:") == 2
+    assert "1 checked, 1 failed" in done.stdout
+
+
+def test_a_plugin_that_cannot_be_loaded_is_a_failure_with_its_cause(installed: Path) -> None:
+    done = run(installed, "-m", "harness", "check", "harness-lost", plugins="lost")
+    assert done.returncode == 1
+    assert "plugin lost (harness-lost 0.1): 1 failed" in done.stdout
+    assert "No module named 'no_such_module'" in done.stdout
+
+
+def test_pytest_has_one_test_a_check(installed: Path) -> None:
+    arguments = ("-m", "pytest", "-p", "harness.conformance.plugin", "-p", "no:cacheprovider", "-v")
+    done = run(installed, *arguments, "--harness-provider", "thing", "--harness-provider", "bad")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "harness::loss::squared::seed SKIPPED" in done.stdout
+    assert "harness::loss::squared::gradcheck PASSED" in done.stdout
+    assert "harness::loss::summed::mean_over_items FAILED" in done.stdout
+    assert "2 failed, 32 passed, 4 skipped" in done.stdout
+    assert "mend: take the mean over the items of the batch" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_pytest_refuses_an_unknown_plugin(installed: Path) -> None:
+    done = run(
+        installed, "-m", "pytest", "-p", "harness.conformance.plugin", "--harness-provider", "thingg", plugins="thing"
+    )
+    assert done.returncode == 4
+    assert "no plugin is called 'thingg'" in done.stdout + done.stderr
+    assert "did you mean 'thing'?" in done.stdout + done.stderr
+
+
+def invoke(*arguments: str) -> object:
+    return group.main(["--no-plugins", "check", *arguments], standalone_mode=False)
+
+
+def test_one_component_shows_every_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke("loss", "bce", "--set", "label_smoothing=0.1") == 0
+    said = capsys.readouterr().out
+    assert "loss bce (ablation-harness" in said
+    assert "passed  better: " in said
+
+
+def test_bench_sets_a_block_beside_none_se_and_cbam(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.conformance import bench
+    from harness.conformance.running import examine
+
+    monkeypatch.setattr(bench, "ROUNDS", 5)
+    monkeypatch.setattr("harness.conformance.running.examine", lambda subject: examine(subject, ("builds",)))
+    assert invoke("attention", "eca", "--bench") == 0
+    said = capsys.readouterr().out
+    for shape in ("64x56x56", "256x14x14", "512x7x7"):
+        rows = [line.split() for line in said.splitlines() if line.startswith(shape)]
+        assert [row[1] for row in rows] == ["eca", "none", "se", "hybrid_sequential"]
+        assert int(rows[1][2]) == 0
+        assert all(float(row[-4]) > 0 for row in rows)
+    assert "parameters" in said
+    assert "MACs" in said
+    assert "lower is better" in said
+    # 64 channels: SE has 2 * 64 * 4 weights and 64 + 4 biases, ECA one kernel of 3
+    assert ["eca", "3"] in [line.split()[1:3] for line in said.splitlines() if line.startswith("64x56x56")]
+    assert ["se", "580"] in [line.split()[1:3] for line in said.splitlines() if line.startswith("64x56x56")]
+
+
+def test_bench_of_a_block_for_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.conformance import bench, subject_of
+
+    monkeypatch.setattr(bench, "ROUNDS", 5)
+    _, costs = bench.bench(subject_of("attention", "local", third_party=False))
+    assert [c.block for c in costs[:3]] == ["local", "none", "global"]
+    assert costs[0].parameters == 4 * 256**2 + 4 * 256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("attention",), "'attention' is a kind; name a component of it"),
+        (("harness_losses", "--bench"), "--bench needs a component"),
+        (("harness_losses", "--set", "a=1"), "--set needs a component"),
+        (("harness_loses",), "no plugin is called 'harness_loses'"),
+        (("attention", "see"), "unknown attention 'see'"),
+        (("atention", "se"), "unknown kind 'atention'"),
+        (("attention", "se", "--set", "reductoin=8"), "has no option 'reductoin'"),
+        (("attention", "se", "--set", "reduction=eight"), "option 'reduction' is 'eight', which is no int"),
+        (("attention", "se", "--set", "reduction"), "this is no OPTION=VALUE"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(arguments: tuple[str, ...], said: str) -> None:
+    import click
+
+    with pytest.raises((click.UsageError, ConfigError)) as caught:
+        invoke(*arguments)
+    assert said in str(caught.value) + getattr(caught.value, "message", "")
+
+
+def test_bench_is_for_attention() -> None:
+    from harness.conformance import bench, subject_of
+
+    with pytest.raises(ConfigError, match="--bench compares blocks of attention"):
+        bench.bench(subject_of("loss", "bce", third_party=False))
+
+
+def test_a_built_in_module_is_a_provider() -> None:
+    reports = check_provider("harness.augment", third_party=False)
+    assert [r.name for r in reports] == ["color_jitter", "crop", "erasing", "flip"]
+    assert all(r.ok for r in reports)
+    with pytest.raises(UnknownName, match="no plugin is called"):
+        check_provider("harness.nothing", third_party=False)
+
+
+def test_importing_the_kit_imports_no_torch() -> None:
+    code = "import sys, harness.conformance; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,100 @@
+"""Every check of datasets, models and tasks can fail, by a component with that fault alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conformance.looking import levels, of
+
+from harness.conformance.datasets import DATASET
+from harness.conformance.models import MODEL
+from harness.conformance.modules import COMPILERS, WEIGHTS
+from harness.conformance.tasks import TASK
+
+DATASETS = [
+    ("opens", "Silent"),
+    ("light", "Heavy"),
+    ("fingerprint", "OtherInEachProcess"),
+    ("sizes", "OneMore"),
+    ("specs", "WrongType"),
+    ("specs", "LabelsFromOne"),
+    ("disjoint", "Overlap"),
+    ("disjoint", "Copies"),
+    ("pure", "Random"),
+    ("extras", "Nothing"),
+]
+MODELS = [
+    ("builds", "Fails"),
+    ("outputs", "Half"),
+    ("none", "NeedsAttention"),
+    ("sites", "Renames"),
+    ("sites", "Idle"),
+    ("sites", "AnyPlace"),
+    ("attention", "OneBlock"),
+    ("groups", "Ungrouped"),
+    ("groups", "Outside"),
+    ("prefix", "WrongPrefix"),
+    ("independent", "BatchMean"),
+    ("state_dict", "LooseTensor"),
+]
+TASKS = [
+    ("builds", "Part"),
+    ("metrics", "ByLuck"),
+    ("metrics", "Undefined"),
+    ("reads", "Picky"),
+    ("present", "Shows"),
+    ("items", "OtherMean"),
+    ("numbers", "Stray"),
+    ("perfect_is_best", "WrongWay"),
+    ("batches", "PerBatch"),
+    ("floors", "HighFloor"),
+    ("identities", "Suspicious"),
+    ("figures", "Doubled"),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no check waits for a large dataset that happens to be here."""
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(("wanted", "name"), DATASETS)
+def test_a_dataset_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> None:
+    assert of(levels("dataset", f"conformance.broken_datasets:{name}", wanted), "failed") == {wanted}
+
+
+@pytest.mark.parametrize(("wanted", "name"), MODELS)
+def test_a_model_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> None:
+    assert of(levels("model", f"conformance.broken_models:{name}", wanted), "failed") == {wanted}
+
+
+@pytest.mark.parametrize(("wanted", "name"), TASKS)
+def test_a_task_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> None:
+    assert of(levels("task", f"conformance.broken_tasks:{name}", wanted), "failed") == {wanted}
+
+
+@pytest.mark.parametrize(("kind", "module"), [("dataset", "datasets"), ("model", "models"), ("task", "tasks")])
+def test_what_has_no_fault_passes(kind: str, module: str) -> None:
+    found = levels(kind, f"conformance.broken_{module}:Good", "")
+    assert of(found, "passed") == set(found) - {"entry"}
+
+
+def test_a_metric_that_chooses_checkpoints_must_be_shown() -> None:
+    found = levels("task", "conformance.broken_tasks:OtherChoice", "metrics")
+    assert "'misses', which is no metric" in found.told["metrics"]
+
+
+def test_data_that_are_not_here_are_skipped_with_the_reason() -> None:
+    found = levels("dataset", "conformance.broken_datasets:Missing", "opens")
+    assert not of(found, "failed")
+    assert found.told["opens"] == "made: there is no 'images.zip' (put it there)"
+
+
+def test_every_check_is_shown_to_fail() -> None:
+    assert {c.name for c in DATASET} == {name for name, _ in DATASETS}
+    own = {c.name for c in MODEL} - {c.name for c in (*WEIGHTS, *COMPILERS)}  # these are shown by blocks
+    assert own == {name for name, _ in MODELS} - {"state_dict"}
+    assert {c.name for c in TASK} == {name for name, _ in TASKS}
