@@ -8,6 +8,10 @@ from typing import Literal, TypeAlias
 Level: TypeAlias = Literal["passed", "failed", "warning", "skipped"]
 
 
+BEHIND = "comes first"
+"""How the reason ends why a check was skipped behind one that did not pass."""
+
+
 class Broken(Exception):
     """A check does not hold; the message says what was seen."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import ConfigError, DataError, HarnessError
 from ..registry import Component, Registry
-from .findings import Broken, Doubtful, Finding, NotChecked, Report
+from .findings import BEHIND, Broken, Doubtful, Finding, NotChecked, Report
 
 SEED = 20411
 OWN = Path(__file__).parent
@@ -137,7 +137,7 @@ def _judged(check: Check, subject: Subject) -> Finding:
 
     for gate in _gates(check, subject):
         if run(gate, subject).level not in ("passed", "warning"):
-            return finding("skipped", f"'{gate.name}' comes first")
+            return finding("skipped", f"'{gate.name}' {BEHIND}")
     try:
         with undisturbed():
             return finding("passed", check.run(subject))

@@ -167,6 +167,7 @@ def test_bench_of_a_block_for_sequences(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (("attention",), "'attention' is a kind; name a component of it"),
         (("harness_losses", "--bench"), "--bench needs a component"),
+        (("loss", "bce", "--bench"), "--bench compares blocks of attention"),
         (("harness_losses", "--set", "a=1"), "--set needs a component"),
         (("harness_loses",), "no plugin is called 'harness_loses'"),
         (("attention", "see"), "unknown attention 'see'"),
