@@ -67,6 +67,11 @@ def test_the_doctor_names_every_one_and_ends_with_2(env: Fresh):
     assert told.stderr.count(" hint: ") >= len(CAUSES)
 
 
+def test_a_check_of_a_broken_plugin_fails_with_its_cause(env: Fresh):
+    checked = env.harness("check", "harness-misspelt-hook", code=1)
+    assert "harness_trial_finnished" in checked.stdout
+
+
 def test_without_plugins_nothing_is_said_of_them(env: Fresh):
     quiet = env.harness("--no-plugins", "list", "attention")
     assert not quiet.stderr

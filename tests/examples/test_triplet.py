@@ -20,6 +20,15 @@ def test_the_program_has_no_such_block_itself():
     assert "triplet" not in load(third_party=False).registry.names("attention")
 
 
+QUIET = ("-p", "no:cacheprovider")
+
+
+def source(folder: Path) -> Path:
+    """The package's tests away from the package: what they test is what was installed."""
+    shutil.copytree(EXAMPLE / "tests", folder / "source" / "tests")
+    return folder / "source"
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fresh.wheel(EXAMPLE, tmp_path_factory.mktemp("dist"))
@@ -42,6 +51,8 @@ def test_it_is_installed_studied_and_taken_out_again(wheel: Path, tmp_path: Path
     listed = env.harness("list", "attention")
     assert re.search(r"triplet +three gates, over .* harness-triplet 0\.1\.0", listed.stdout)
     assert not listed.stderr
+    tested = env.run("-m", "pytest", "-q", *QUIET, "-k", "not keeps_the_promises", folder=source(tmp_path))
+    assert "6 passed" in tested.stdout
     grid = ("--grid", str(EXAMPLE / "triplet.yaml"))
     shorter = [f"--set={change}" for change in ("train={epochs: 1, batch_size: 256}", "evaluate=[]")]
     env.harness("ablate", *grid, *shorter, "--device", "cpu", "--workers", "1")
@@ -60,3 +71,13 @@ def test_it_is_installed_studied_and_taken_out_again(wheel: Path, tmp_path: Path
     env.harness("report", "triplet")
     for name, text in written.items():
         assert (reports / name).read_text(encoding="utf-8") == text, "stored results say the same without the package"
+
+
+@pytest.mark.slow
+def test_its_author_can_run_every_check_as_a_test(wheel: Path, tmp_path: Path):
+    env = fresh.make(tmp_path)
+    env.install(wheel)
+    kit = ("-p", "harness.conformance.plugin", "--harness-provider", "harness-triplet")
+    tested = env.run("-m", "pytest", "-v", *QUIET, *kit, folder=source(tmp_path))
+    assert re.search(r"attention.*triplet.*onnx.* PASSED", tested.stdout)
+    assert "test_it_keeps_the_promises_of_attention PASSED" in tested.stdout

@@ -202,19 +202,27 @@ def test_ruff_finds_nothing_in_what_is_generated(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS, "example"])
-def test_mypy_finds_nothing_in_what_is_generated(tmp_path: Path, kind: str):
+def test_mypy_finds_nothing_in_what_is_generated_and_in_the_example(tmp_path: Path):
     pytest.importorskip("mypy", reason="part of the extra `lint`")
-    example = ROOT / "examples" / "harness-triplet"
-    folder = example if kind == "example" else create(kind, "my_thing", tmp_path, REGISTRY).folder
-    modules = [p.name for p in folder.iterdir() if (p / "__init__.py").is_file()]
+    folders = [create(kind, f"my_{kind}_x", tmp_path, REGISTRY).folder for kind in KINDS]
+    folders.append(ROOT / "examples" / "harness-triplet")
     settings = tmp_path / "mypy.ini"
     settings.write_text("[mypy]\nstrict = true\n[mypy-harness.*]\nfollow_imports = silent\n")
-    flags = ["--config-file", str(settings), "--cache-dir", str(tmp_path / "cache")]
+    modules = [str(p) for folder in folders for p in sorted(folder.rglob("*.py"))]
+    assert len(modules) == 3 * len(folders)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", *flags, *modules, "tests"],
-        cwd=folder,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--config-file",
+            str(settings),
+            "--cache-dir",
+            str(tmp_path / "cache"),
+            *modules,
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": os.pathsep.join(map(str, [ROOT, *folders]))},
         capture_output=True,
         text=True,
         check=False,

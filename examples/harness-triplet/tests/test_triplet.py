@@ -20,11 +20,16 @@ def test_it_keeps_the_promises_of_attention() -> None:
     assert report.ok, str(report)
 
 
-def slow_gate(x: torch.Tensor, part: Any, over: int) -> torch.Tensor:
-    """One gate of x [C, H, W] in evaluation mode, value by value; `over` is the axis that is pooled."""
-    first, second = (axis for axis in range(3) if axis != over)
+C, H, W = range(3)
+
+
+def slow_gate(x: torch.Tensor, part: Any, *axes: int) -> torch.Tensor:
+    """One gate of x [C, H, W] in evaluation mode, value by value.
+
+    `axes`: the one that is pooled, then the two that the window slides along, as its rows and its columns.
+    """
     size, reach = part.conv.kernel_size[0], part.conv.kernel_size[0] // 2
-    moved = x.permute(over, first, second)
+    moved = x.permute(axes)
     out = torch.empty_like(moved)
     for i in range(moved.shape[1]):
         for j in range(moved.shape[2]):
@@ -40,12 +45,10 @@ def slow_gate(x: torch.Tensor, part: Any, over: int) -> torch.Tensor:
             z = (z - float(bn.running_mean)) / math.sqrt(float(bn.running_var) + bn.eps)
             z = z * float(bn.weight) + float(bn.bias)
             out[:, i, j] = moved[:, i, j] / (1 + math.exp(-z))
-    back = [0, 0, 0]
-    for place, axis in enumerate((over, first, second)):
-        back[axis] = place
-    return out.permute(back)
+    return out.permute([axes.index(axis) for axis in (C, H, W)])
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("places", [True, False])
 def test_it_computes_its_formula(places: bool) -> None:
     torch.manual_seed(0)
@@ -58,9 +61,9 @@ def test_it_computes_its_formula(places: bool) -> None:
     block.eval()
     x = torch.randn(2, 4, 5, 6)
     for item, got in zip(x, block(x), strict=True):
-        terms = [slow_gate(item, block.cw, 1), slow_gate(item, block.hc, 2)]
+        terms = [slow_gate(item, block.cw, H, C, W), slow_gate(item, block.hc, W, H, C)]
         if places:
-            terms.append(slow_gate(item, block.hw, 0))
+            terms.append(slow_gate(item, block.hw, C, H, W))
         torch.testing.assert_close(got, sum(terms[1:], terms[0]) / len(terms))
 
 
