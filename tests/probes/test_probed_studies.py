@@ -177,6 +177,19 @@ def test_a_second_time_measures_nothing(result: harness.api.StudyResult):
     assert written(store) == before
 
 
+def test_whoever_waits_is_told_which_trial_is_measured(result: harness.api.StudyResult):
+    store, record = store_of(result), record_of(result, "se")
+    (store.directory(record.id) / "evaluations" / "gates.json").write_text("{ damaged")
+    heard: list[tuple[str, int, int]] = []
+    arguments = (result.study, store, harness.load_registry(), "cpu", 1, data_root())
+    evaluate_study(*arguments, lambda trial, place, total: heard.append((trial.id, place, total)))
+    place = [t.id for t in result.study.trials()].index(record.id) + 1
+    assert heard == [(record.id, place, 3)]
+    heard.clear()
+    evaluate_study(*arguments, lambda trial, place, total: heard.append((trial.id, place, total)))
+    assert heard == []
+
+
 @pytest.mark.parametrize("name", ["gates.json", "gates.h5"])
 def test_a_damaged_evaluation_is_made_again(result: harness.api.StudyResult, name: str):
     store, record = store_of(result), record_of(result, "se")
