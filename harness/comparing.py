@@ -34,9 +34,10 @@ class Side:
 class Change:
     """One metric of one row: its mean over seeds on both sides, and B - A with a 95 % interval.
 
-    paired: Student's t over the `seeds` that both have. welch: without pairing. "same trials", "shared trials": all or
-    some trials are the very same on both sides, so the two are no independent samples and there is no interval. none:
-    a side has no finished seed, or too few for an interval. A paired mean is that over the common seeds.
+    paired: Student's t over the `seeds` that both have, and the means of both sides are over these alone, so that B - A
+    is their difference. welch: without pairing. "same trials", "shared trials": all or some trials are the very same on
+    both sides, so the two are no independent samples and there is no interval. none: a side has no finished seed, or
+    too few for an interval. Where it is not paired, each mean is over all finished seeds of its side.
     """
 
     a: Interval
@@ -129,11 +130,14 @@ def _both(a: Side, b: Side, left: Cell, right: Cell, metrics: Sequence[Metric]) 
     ids_a, ids_b = {t.id for t in left.trials}, {t.id for t in right.trials}
     shared = ids_a & ids_b
     folds_a, folds_b = ({t.config.fold for t in cell.trials} for cell in (left, right))
+    seeds_a, seeds_b = ({t.config.seed for t in cell.trials} for cell in (left, right))
     notes = []
     if left.trials[0].provenance != right.trials[0].provenance:
         notes.append(f"only code or data differ: {cause(left.trials[0].provenance, right.trials[0].provenance)}")
     if folds_a != folds_b:
         notes.append(f"folds differ: {_listed(folds_a)} and {_listed(folds_b)}")
+    if seeds_a != seeds_b:
+        notes.append(f"seeds differ: {_listed(seeds_a)} and {_listed(seeds_b)}")
     if shared and ids_a != ids_b:
         notes.append(f"{len(shared)} trials are in both")
     for side, cell in ((a, left), (b, right)):
@@ -171,7 +175,9 @@ def _change(a: Mapping[int, float], b: Mapping[int, float], given: Method | None
     common = tuple(sorted(a.keys() & b.keys()))
     # With few common seeds out of many, what pairing saves is less than what leaving the others out costs.
     if pairable and len(common) == min(len(a), len(b)):
-        found = paired_difference({s: b[s] for s in common}, {s: a[s] for s in common})
+        own, other = ({s: side[s] for s in common} for side in (a, b))
+        found = paired_difference(other, own)
+        left, right = mean_interval(list(own.values())), mean_interval(list(other.values()))
         return Change(left, right, found.mean, found.low, found.high, "paired", common)
     ends = welch_difference(list(b.values()), list(a.values()))
     low, high = ends or (None, None)

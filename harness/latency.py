@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import environment
 from .contracts import IO
@@ -27,11 +27,18 @@ BATCHED_SECONDS = 8.0
 LATENCY_SPREAD = 1.5
 """Quartiles further apart than this factor were measured on a busy machine."""
 
+TRIES = 3
+"""So often at most the same rows are measured, as long as a busy machine spoils it or it fails."""
+
+Rows: TypeAlias = Mapping[str, Any]
+_Models: TypeAlias = "dict[str, tuple[nn.Module, IO]]"
+
 
 def measure_latency(study: Study, store: Store, registry: Registry, device: str) -> None:
     """Time one forward pass of every row's model in turn, unless it was measured for the same rows here before.
 
-    First with one item, then with as many as a training batch has; on CUDA with the memory that it takes.
+    First with one item, then with as many as a training batch has; on CUDA with the memory that it takes. A part that
+    failed, or that a busy machine spoiled, is measured again by the next calls, `TRIES` times in all.
     What goes wrong here is a warning and an empty column: the trained results must reach their report.
     """
     rows: dict[str, Record] = {}
@@ -50,38 +57,61 @@ def measure_latency(study: Study, store: Store, registry: Registry, device: str)
         "batches": batches,
     }
     before = store.latency(study.name)
-    if not rows or (before.get("signature") == signature and before.get("batched") and _calm(before)):
+    state: dict[str, Any] = {"signature": signature}
+    if before.get("signature") == signature:
+        state |= before
+    due = [part for part in _PARTS if rows and not _settled(state, part)]
+    if not due:
         return
     from . import measure
 
-    try:
-        models = _models(rows, registry)
-        with environment.pinned(threads, False):
-            measured = measure.latency(models, device)
-    except Exception as error:
-        warnings.warn(f"latency could not be measured: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=2)
-        return
-    batched: Mapping[str, Any] = {}
-    try:
-        with environment.pinned(threads, False):
-            batched = measure.latency(models, device, batches, BATCHED_ROUNDS, 2, BATCHED_SECONDS)
-    except Exception as error:  # all rows together may need more memory at the training batch than there is
-        what = f"the cost of a training batch could not be measured: {type(error).__name__}: {error}"
-        warnings.warn(what, RuntimeWarning, stacklevel=2)
-    store.write_latency(study.name, {"signature": signature, "rows": measured, "batched": batched})
+    passes: dict[str, Callable[[_Models], Rows]] = {
+        "rows": lambda models: measure.latency(models, device),
+        "batched": lambda models: measure.latency(models, device, batches, BATCHED_ROUNDS, 2, BATCHED_SECONDS),
+    }
+    models: _Models = {}
+    for part in due:
+        tries = _tries(state, part) + 1
+        state["tries"] = {**state.get("tries", {}), part: tries}
+        try:
+            models = models or _models(rows, registry)
+            with environment.pinned(threads, False):
+                found = passes[part](models)
+        except Exception as error:  # all rows together may need more memory at the training batch than there is
+            what = f"{_PARTS[part]} could not be measured: {type(error).__name__}: {error} (try {tries} of {TRIES})"
+            warnings.warn(what, RuntimeWarning, stacklevel=2)
+            state["failed"] = {**state.get("failed", {}), part: f"{type(error).__name__}: {error}"}
+        else:
+            state["failed"] = {p: why for p, why in state.get("failed", {}).items() if p != part}
+            # The calmer of two, whatever their medians.
+            state[part] = min((r for r in (found, state.get(part)) if r), key=_spread)
+        store.write_latency(study.name, {"rows": {}, "batched": {}, **state})
 
 
-def _calm(measured: Mapping[str, Any]) -> bool:
-    """Were the quartiles near each other? Where they were not, something else ran, and the next call measures again."""
-    rows = (*measured.get("rows", {}).values(), *measured.get("batched", {}).values())
-    return all(row["high_ms"] <= LATENCY_SPREAD * row["low_ms"] for row in rows)
+_PARTS = {"rows": "latency", "batched": "the cost of a training batch"}
 
 
-def _models(rows: Mapping[str, Record], registry: Registry) -> dict[str, tuple[nn.Module, IO]]:
+def _settled(state: Mapping[str, Any], part: str) -> bool:
+    """Were the quartiles near each other, or has it been tried often enough?"""
+    measured = state.get(part)
+    return bool(measured and _spread(measured) <= LATENCY_SPREAD) or _tries(state, part) >= TRIES
+
+
+def _tries(state: Mapping[str, Any], part: str) -> int:
+    """Files of earlier versions hold no number; what was measured for them was one try."""
+    return int(state.get("tries", {}).get(part, 1 if state.get(part) else 0))
+
+
+def _spread(measured: Rows) -> float:
+    """The largest ratio of two quartiles among the rows."""
+    return max(float(row["high_ms"]) / max(float(row["low_ms"]), 1e-9) for row in measured.values())
+
+
+def _models(rows: Mapping[str, Record], registry: Registry) -> _Models:
     from .assembly import build_model
 
     with without_initial_weights():
-        models = {}
+        models: _Models = {}
         for key, record in rows.items():
             io = from_plain(IO, record.io, "record.io")
             models[key] = (build_model(record.trial.config, registry, io)[0], io)

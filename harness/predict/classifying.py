@@ -21,16 +21,22 @@ _TOGETHER = {"cpu": 64, "mps": 64, "cuda": 256}
 _BYTES = 32 << 20
 """Bytes of uint8 pixels that go through the model at once, at most."""
 _EXPLAINED = 16
+"""Images a batch where they are explained, which takes the memory of a gradient."""
 
 
 @dataclass(slots=True)
 class Classifier:
-    """A model, ready on a device. `channels_last`: the layout that it was tested in."""
+    """A model, ready on a device. `channels_last`: the layout that it was tested in.
+
+    `explains`: batches are small enough to be explained whole. There are models whose output for an image depends on
+    the others of its batch, and in another batch something else would be explained than was predicted.
+    """
 
     model: nn.Module
     reading: ImageReading
     device: str
     channels_last: bool
+    explains: bool = False
     _prepare: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,7 +48,7 @@ class Classifier:
     @property
     def together(self) -> int:
         """Images a batch."""
-        most = _TOGETHER.get(self.device.partition(":")[0], 64)
+        most = _EXPLAINED if self.explains else _TOGETHER.get(self.device.partition(":")[0], 64)
         return max(1, min(most, _BYTES // int(np.prod(self.reading.shape))))
 
     def __call__(self, pixels: Array) -> Array:
@@ -61,18 +67,17 @@ class Classifier:
             )
         return np.asarray(logits.log_softmax(dim=1).exp().cpu().double().numpy())
 
-    def explained(self, pixels: Array, target: Array, sites: Sequence[str]) -> list[Explained]:
-        """Where it looked for the classes `target` int64 [B]. Raises ConfigError for a model without feature map."""
+    def explained(self, pixels: Array, target: Array, sites: Sequence[str], kept: Sequence[int]) -> list[Explained]:
+        """Where it looked for the classes `target` int64 [B], for the places `kept` of the batch that was classified.
+
+        Raises ConfigError for a model without feature map.
+        """
         import torch
 
-        found: list[Explained] = []
-        for start in range(0, len(pixels), _EXPLAINED):
-            part, classes = pixels[start : start + _EXPLAINED], target[start : start + _EXPLAINED]
-            labels = [self.reading.classes[c] for c in classes]
-            with _Memory(self.device):
-                batch = self._ready(part)
-                found += explain(self.model, batch, torch.from_numpy(classes).to(self.device), sites, part, labels)
-        return found
+        labels = [self.reading.classes[c] for c in target]
+        with _Memory(self.device):
+            classes = torch.from_numpy(target).to(self.device)
+            return explain(self.model, self._ready(pixels), classes, sites, pixels, labels, kept)
 
     def _ready(self, pixels: Array) -> Mapping[str, Tensor]:
         import torch

@@ -49,8 +49,9 @@ def explain(
     sites: Sequence[str],
     pixels: Array,
     labels: list[str],
+    kept: Sequence[int],
 ) -> list[Explained]:
-    """For each image of a prepared batch, whose stored form is `pixels` uint8 [B, C, H, W].
+    """For the images `kept` of a prepared batch, whose stored form is `pixels` uint8 [B, C, H, W].
 
     `target` int64 [B] are the predicted classes and `labels` their names. Raises ConfigError for a model without a
     feature map.
@@ -67,7 +68,8 @@ def explain(
     places = {site: place_gain(*pair).float().cpu().numpy() for site, pair in blocks.items()}
     channels = {site: channel_gain(*pair).float().cpu().numpy() for site, pair in blocks.items()}
     found = []
-    for k, stored in enumerate(pixels):
+    for k in kept:
+        stored = pixels[k]
         image = np.repeat(stored, 3, axis=0) if len(stored) == 1 else stored
         image = np.ascontiguousarray(image.transpose(1, 2, 0))
         panels = [

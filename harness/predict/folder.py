@@ -16,6 +16,7 @@ from ..data import Sampled
 from ..environment import versions
 from ..report.escaping import shorten
 from ..trial import Record
+from .cautions import cautions, noted
 from .clock import counted, length, stamp
 from .curve import Curve, curve_jpeg
 from .grid import CELL, MOST, grid_jpeg
@@ -59,7 +60,7 @@ class Writer:
         keyframes = _keyframes(sampled, scores, places)
         rate = scorer.reading.rate
         curve = Curve(sampled.times, scores, _end(sampled, rate), keyframes)
-        warnings = tuple(self._warnings(sampled, rate))
+        warnings = (*self._warnings(sampled, rate), *cautions(self.record, scorer.model))
         with writing(self.folder):
             (self.folder / "index.html").unlink(missing_ok=True)
         cards, strip = self._pictures(sampled, curve, told)
@@ -92,7 +93,8 @@ class Writer:
     def _tidy(self, kept: set[str]) -> None:
         with writing(self.folder):
             for old in self.folder.iterdir():
-                if _OURS.fullmatch(old.name) and old.name not in kept:
+                # A link is taken away itself, and never what it leads to; a folder of such a name is somebody's.
+                if _OURS.fullmatch(old.name) and old.name not in kept and (old.is_symlink() or old.is_file()):
                     old.unlink()
 
     def _pictures(
@@ -154,7 +156,6 @@ class Writer:
             )
         if len(sampled) == 1:
             found.append("The video has one frame, so there is nothing to choose.")
-        found += [f"The trial is marked: {mark}." for mark in self.record.marks]
         return found
 
     def _facts(self, sampled: Sampled, scorer: Scorer) -> list[tuple[str, str]]:
@@ -188,6 +189,7 @@ class Writer:
                 "the sigmoid of the model's output for a frame, where the model sees all sampled frames of the video",
             ),
             ("Keyframes", self.wish.rule()),
+            *noted(self.record),
             (
                 "Files",
                 f"scores.csv (every sampled frame), importance_curve.jpg, keyframes_grid.jpg, and a JPEG {at_full} of "

@@ -12,10 +12,11 @@ import numpy as np
 from ..errors import ConfigError, DataError, HarnessError
 from ..store import make_folder
 from ..trial import Record
+from .cautions import cautions
 from .classifying import Classifier
 from .explaining import Explained
 from .grid import MOST
-from .images_folder import Folder, earlier
+from .images_folder import Folder, withdrawn
 from .listening import Classified, Failure, Listener, Predictions, Silence
 from .pictures import find_images, read
 from .reading import ImageReading
@@ -53,18 +54,21 @@ def run_images(
     _check(wish)
     told = listener or Silence()
     make_folder(out)
-    paths, failures = find_images(inputs, leave=earlier(out))
+    old = withdrawn(out)
+    paths, failures = find_images(inputs, leave={out.resolve() / name for name in old})
     for failure in failures:
         told.failed(failure)
     if not paths:
         return Predictions((), tuple(failures))
-    classifier = Classifier(load(), reading, device, record.trial.config.train.channels_last)
-    folder = Folder(out, record, reading, device, explain)
+    classifier = Classifier(load(), reading, device, record.trial.config.train.channels_last, explain)
+    told_of = cautions(record, classifier.model)
+    folder = Folder(out, record, reading, device, explain, old, told_of, classifier.together)
+    folder.begin(paths)
     work = _Work(classifier, record.sites if explain else None, (wish.top if wish else None) or TOP, failures, told)
     for one, explained, thumb in work.classified(paths, out):
         folder.add(one, explained, thumb)
-    page = folder.finish(failures) if folder.done else None
-    return Predictions((), tuple(failures), tuple(folder.done), page)
+    page = folder.finish(failures)
+    return Predictions((), tuple(failures), tuple(folder.done), page, told_of if folder.done else ())
 
 
 def _check(wish: Wish | None) -> None:
@@ -110,8 +114,7 @@ class _Work:
             kept = np.flatnonzero(finite)
             explained: list[Explained | None] = [None] * len(kept)
             if self.sites is not None and len(kept):
-                target = found[kept].argmax(axis=1)
-                explained = [*self.classifier.explained(pixels[kept], target, self.sites)]
+                explained = [*self.classifier.explained(pixels, found.argmax(axis=1), self.sites, kept.tolist())]
             for k, shown in zip(kept, explained, strict=True):
                 yield self._one(some[k], found[k]), shown, some[k].thumb
 

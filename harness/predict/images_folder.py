@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from ..environment import versions
 from ..report.escaping import csv_text, one_line, shorten
 from ..store import replacing
 from ..trial import Record
+from .cautions import noted
 from .clock import counted
 from .explaining import Explained, composed
 from .images_page import Card, ImagesPage, View, render_images
@@ -34,22 +36,30 @@ _LISTED = 2000
 _ENLARGED = "enlarged from"
 
 
-def earlier(out: Path) -> set[Path]:
-    """The pictures that an earlier prediction wrote to the folder, as its predictions.json says; resolved paths."""
+def withdrawn(out: Path) -> frozenset[str]:
+    """Take an earlier prediction's index.html away; the names of the pictures that its predictions.json calls its own.
+
+    Raises StoreError.
+    """
+    with writing(out):
+        (out / "index.html").unlink(missing_ok=True)
     try:
         told = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
         ours = told["format"] == FORMAT
         names = [n for n in told["pictures"] if n == _SHEET or _OURS.fullmatch(n)]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return set()
-    return {(out / n).resolve() for n in names} if ours else set()
+        return frozenset()
+    return frozenset(names) if ours else frozenset()
 
 
 @dataclass(slots=True)
 class Folder:
     """Writes one prediction; every file appears whole, index.html last: where it is, all else belongs to it.
 
-    Pictures of an earlier prediction that are gone from this one are removed, and its index.html; nothing else is.
+    `old` are the names of an earlier prediction's pictures: those that are gone from this one are removed, with its
+    tables and page, and nothing else is. predictions.json names all pictures before the first of them is written, so
+    that after an interruption the next prediction knows them. `cautions` are sentences about the trial, `together` the
+    images a batch.
     """
 
     folder: Path
@@ -57,20 +67,34 @@ class Folder:
     reading: ImageReading
     device: str
     explain: bool
+    old: frozenset[str] = frozenset()
+    cautions: tuple[str, ...] = ()
+    together: int = 1
     done: list[Classified] = field(default_factory=list)
     _cards: list[Card] = field(default_factory=list)
     _thumbs: list[Image] = field(default_factory=list)
     _names: dict[str, int] = field(default_factory=dict)
-    _old: set[Path] = field(default_factory=set)
+    _files: dict[Path, str] = field(default_factory=dict)
+
+    def begin(self, paths: Sequence[Path]) -> None:
+        """Before the first of these images. Raises StoreError."""
+        if self.explain:
+            self._files = {path: self._name(path) for path in paths}
+        head = {
+            "format": FORMAT,
+            "trial": self.record.id,
+            "finished": False,
+            "pictures": sorted({_SHEET, *self.old, *self._files.values()}),
+            "images": [],
+        }
+        with writing(self.folder):
+            (self.folder / "predictions.csv").unlink(missing_ok=True)
+        save(self.folder, "predictions.json", (json.dumps(head, indent=1) + "\n").encode())
 
     def add(self, one: Classified, explained: Explained | None, thumb: Image | None) -> None:
         """The next image. Raises StoreError."""
-        if not self.done:
-            self._old = earlier(self.folder)
-            with writing(self.folder):
-                (self.folder / "index.html").unlink(missing_ok=True)
         if explained is not None:
-            file = self.folder / self._name(one.path)
+            file = self.folder / self._files[one.path]
             title = f"{one_line(one.path.name)}: {one_line(one.label)}, {100 * one.probability:.1f} %"
             save(self.folder, file.name, jpeg(composed(explained, title), 90))
             one = replace(one, explained=file)
@@ -82,23 +106,34 @@ class Folder:
             )
         self.done.append(one)
 
-    def finish(self, failures: Sequence[Failure]) -> Path:
-        """Tables, sheet and page of all that was added; the page. Raises StoreError."""
-        pictures = [_SHEET, *(one.explained.name for one in self.done if one.explained)]
+    def finish(self, failures: Sequence[Failure]) -> Path | None:
+        """Tables, sheet and page of all that was added; the page. Raises StoreError.
+
+        Where nothing was added, predictions.json with the failures is all that there is.
+        """
+        pictures = [_SHEET, *(one.explained.name for one in self.done if one.explained)] if self.done else []
+        with writing(self.folder):
+            for name in self.old.difference(pictures):
+                _remove(self.folder / name)
+        page = self._show(failures) if self.done else None
+        with writing(self.folder), replacing(self.folder / "predictions.json") as part:
+            self._json(part, failures, pictures)
+        if page is None:
+            return None
+        # A name out of a damaged file system may hold half a character, which UTF-8 refuses.
+        save(self.folder, "index.html", render_images(page).encode("utf-8", "replace"))
+        return self.folder / "index.html"
+
+    def _show(self, failures: Sequence[Failure]) -> ImagesPage:
+        """Write sheet and table; the page."""
         trial = self.record.id
         note = self._note()
         title = f"{counted(len(self.done), 'image')} by {shorten(self._model(), 60)}, trial {trial}"
         save(self.folder, _SHEET, sheet_jpeg(self._thumbs, self.done[: len(self._thumbs)], title, note))
         with writing(self.folder), replacing(self.folder / "predictions.csv") as part:
             self._csv(part)
-        with writing(self.folder), replacing(self.folder / "predictions.json") as part:
-            self._json(part, failures, pictures)
-        kept = {(self.folder / name).resolve() for name in pictures}
-        with writing(self.folder):
-            for old in self._old - kept:
-                old.unlink(missing_ok=True)
         counts = Counter(one.label for one in self.done)
-        page = ImagesPage(
+        return ImagesPage(
             title=f"{counted(len(self.done), 'image')}, classified",
             lead=f"By {self._model()}, trial {trial}.",
             warnings=self._warnings(failures),
@@ -110,21 +145,25 @@ class Folder:
             facts=self._facts(),
             explained=self.explain,
         )
-        # A name out of a damaged file system may hold half a character, which UTF-8 refuses.
-        save(self.folder, "index.html", render_images(page).encode("utf-8", "replace"))
-        return self.folder / "index.html"
 
     # ----------------------------------------------------------------------------------------------------- files
 
     def _name(self, path: Path) -> str:
-        """explain_<name>.jpg; numbered where that is taken, also on drives that ignore case; of a bounded length."""
+        """explain_<name>.jpg; numbered where that is taken, also on drives that ignore case; of a bounded length.
+
+        Taken is a name also where somebody's own file has it.
+        """
         stem = re.sub(r'[<>:"/\\|?*\x00-\x1f\ud800-\udfff]', "_", path.stem).strip(". ")[:50] or "image"
-        name, number = stem, self._names.get(stem.casefold(), 0) + 1
-        while number > 1 and (name := f"{stem}_{number}").casefold() in self._names:
+        number = self._names.get(stem.casefold(), 0) + 1
+        while self._taken(name := stem if number == 1 else f"{stem}_{number}"):
             number += 1
         self._names[stem.casefold()] = number
         self._names.setdefault(name.casefold(), 1)
         return f"explain_{name}.jpg"
+
+    def _taken(self, name: str) -> bool:
+        file = f"explain_{name}.jpg"
+        return name.casefold() in self._names or (file not in self.old and os.path.lexists(self.folder / file))
 
     def _csv(self, part: Path) -> None:
         """One row an image; cells that a spreadsheet would take for a formula begin with an apostrophe."""
@@ -142,12 +181,15 @@ class Folder:
         head = {
             "format": FORMAT,
             "trial": self.record.id,
+            "finished": True,
             "model": self._model(),
             "dataset": self.record.trial.config.dataset.label(),
             "classes": list(self.reading.classes),
             "preprocessing": {"words": self._preparation(), **self._numbers()},
             "device": self.device,
             "versions": dict(versions()),
+            "warnings": list(self.cautions),
+            "notes": list(self.record.notes),
             "failures": [{"file": str(f.path), "error": f.error.message} for f in failures],
             "pictures": list(pictures),
         }
@@ -173,7 +215,7 @@ class Folder:
         return "Each image with its most probable class and that class's probability."
 
     def _warnings(self, failures: Sequence[Failure]) -> list[str]:
-        found = [f"The trial is marked: {mark}." for mark in self.record.marks]
+        found = [*self.cautions]
         small = sum(any(n.startswith(_ENLARGED) for n in one.notes) for one in self.done)
         if small:
             size = f"{self.reading.shape[2]} × {self.reading.shape[1]}"
@@ -216,13 +258,18 @@ class Folder:
                 f"{len(self.reading.classes)}; every image gets one of them, whatever it shows",
             ),
             ("Each image", self._preparation()),
-            ("Probability", "softmax of the model's outputs, in fp32"),
+            (
+                "Probability",
+                "softmax of the model's outputs, in fp32; at most "
+                f"{counted(self.together, 'image')} a batch, in the order of predictions.csv",
+            ),
             *([("Where it looked", _LOOKED)] if self.explain else []),
             (
                 "Files",
                 "predictions.csv (every image, its most probable classes), predictions.json (all probabilities), "
                 f"{_SHEET}" + (", explain_….jpg for every image" if self.explain else ""),
             ),
+            *noted(self.record),
             ("Program", f"ablation-harness {versions()['ablation-harness']}, on {self.device}"),
         ]
 
@@ -232,6 +279,12 @@ _LOOKED = (
     "for the class. Gain of a place or channel: the factor that best explains an attention block's output from its "
     "input there (least squares); 1 lets through what came, each map has its own range"
 )
+
+
+def _remove(path: Path) -> None:
+    """A link itself, and never what it leads to; a folder stays, as no prediction writes one."""
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
 
 
 def _plain(one: Classified) -> str:

@@ -63,12 +63,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """All videos in the order in which they were given, or all images; `page` is the index.html of the images."""
+    """All videos in the order in which they were given, or all images; `page` is the index.html of the images.
+
+    `warnings` are sentences about the trial that hold for all images; those of a video are its own.
+    """
 
     videos: tuple[Predicted, ...]
     failures: tuple[Failure, ...]
     images: tuple[Classified, ...] = ()
     page: Path | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Listener(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -46,13 +47,14 @@ class Seen:
 def find_images(inputs: Sequence[Path], leave: Collection[Path] = ()) -> tuple[list[Path], list[Failure]]:
     """Every image once: files as they are named, and the images in a folder and all folders below it, sorted.
 
-    `leave` are resolved paths that a folder's search leaves out. What cannot be used is among the failures.
+    `leave` are files in resolved folders, no links followed, that a folder's search leaves out. What cannot be used is
+    among the failures, every folder below a folder by itself.
     """
     found: dict[Path, Path] = {}
-    failures = []
+    failures: list[Failure] = []
     for given in inputs:
         try:
-            for path in _expanded(given, leave):
+            for path in _expanded(given, leave, failures):
                 found.setdefault(path.resolve(), path)
         except DataError as error:
             failures.append(Failure(given, error))
@@ -63,11 +65,16 @@ def find_images(inputs: Sequence[Path], leave: Collection[Path] = ()) -> tuple[l
     return list(found.values()), failures
 
 
-def _expanded(given: Path, leave: Collection[Path]) -> list[Path]:
+def _expanded(given: Path, leave: Collection[Path], failures: list[Failure]) -> list[Path]:
     if given.is_dir():
-        inside = sorted(_walk(given))
-        images = [p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES and p.resolve() not in leave]
-        if images:
+        before, names = len(failures), {path.name for path in leave}
+        inside = sorted(_walk(given, failures))
+        images = [
+            p
+            for p in inside
+            if p.suffix.lower() in IMAGE_SUFFIXES and not (p.name in names and p.parent.resolve() / p.name in leave)
+        ]
+        if images or len(failures) > before:
             return images
         if any(p.suffix.lower() in VIDEO_SUFFIXES for p in inside):
             raise DataError(f"folder '{given}' has videos in it and no image", hint=_HINT)
@@ -85,16 +92,32 @@ def _expanded(given: Path, leave: Collection[Path]) -> list[Path]:
 _HINT = "give images, or name a trial of task keyframes"
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files below a folder; hidden ones and linked folders, which may lead in a circle, are left out."""
-    for path in folder.iterdir():
-        if path.name.startswith("."):
+def _walk(folder: Path, failures: list[Failure]) -> list[Path]:
+    """Files below a folder; hidden ones and linked folders, which may lead in a circle, are left out.
+
+    What the system refuses to open is a failure, and the search goes on. No recursion: folders lie deeper than Python
+    calls.
+    """
+    found, waiting = [], [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as listing:
+                entries = [entry for entry in listing if not entry.name.startswith(".")]
+        except OSError as error:
+            told = DataError(f"folder '{here}' cannot be read: {error.strerror or error}")
+            failures.append(Failure(here, told))
             continue
-        if path.is_dir():
-            if not path.is_symlink():
-                yield from _walk(path)
-        elif path.is_file():
-            yield path
+        for entry in entries:
+            path = here / entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                elif entry.is_file():
+                    found.append(path)
+            except OSError as error:
+                failures.append(Failure(path, DataError(f"'{path}' cannot be read: {error.strerror or error}")))
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------ read

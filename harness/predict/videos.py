@@ -18,27 +18,28 @@ def find(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     A file that is named is taken whatever its ending. What cannot be used is among the failures.
     """
     found: dict[Path, Path] = {}
-    failures = []
+    failures: list[Failure] = []
     for given in inputs:
         try:
-            for path in _expanded(given):
+            for path in _expanded(given, failures):
                 found.setdefault(path.resolve(), path)
         except DataError as error:
             failures.append(Failure(given, error))
         except OSError as error:
-            failures.append(Failure(given, DataError(f"'{given}' cannot be read: {error.strerror}")))
+            failures.append(Failure(given, DataError(f"'{given}' cannot be read: {error.strerror or error}")))
     return list(found.values()), failures
 
 
-def _expanded(given: Path) -> list[Path]:
+def _expanded(given: Path, failures: list[Failure]) -> list[Path]:
     if given.is_file():
         _refuse_image(given)
         return [given]
     if given.is_dir():
         # Hidden files with a video's ending are what some systems keep beside it.
         inside = [p for p in given.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".")]
-        videos = sorted(p for p in inside if p.is_file())
-        if not videos:
+        before = len(failures)
+        videos = sorted(p for p in inside if _is_file(p, failures))
+        if not videos and len(failures) == before:
             for path in given.iterdir():
                 _refuse_image(path, f"folder '{given}' has images in it")
             raise DataError(
@@ -49,6 +50,15 @@ def _expanded(given: Path) -> list[Path]:
     if given.exists():
         raise DataError(f"'{given}' is neither a file nor a folder", hint="give video files, or folders of them")
     raise DataError(f"'{given}' is not there", hint="give video files, or folders of them")
+
+
+def _is_file(path: Path, failures: list[Failure]) -> bool:
+    """What the system refuses to look at is a failure, and the other videos of its folder are done."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        failures.append(Failure(path, DataError(f"'{path}' cannot be read: {error.strerror or error}")))
+        return False
 
 
 def _refuse_image(path: Path, what: str = "") -> None:
