@@ -304,7 +304,7 @@ def detectable(analysis: Analysis) -> tuple[int, float, float] | None:
     for arm in analysis.challengers:
         difference = arm.differences.get(analysis.primary.name)
         smallest = None if difference is None or not difference.sd else mde(difference.sd, difference.n)
-        if difference is not None and smallest is not None:
+        if difference is not None and smallest is not None and not arm.cell.control:
             found.append((difference.n, smallest))
     if not found:
         return None

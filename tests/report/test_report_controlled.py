@@ -10,7 +10,7 @@ from report.complete import with_controls
 from report.evidence import make_evidence
 
 from harness.report import Evidence, build
-from harness.report.analysis import analyse
+from harness.report.analysis import analyse, detectable
 from harness.report.controlled import controlled
 from harness.report.document import Bullets, Section, Table
 from harness.report.summary import summary
@@ -115,6 +115,16 @@ def test_a_gpu_that_rounds_is_not_taken_for_a_fault_of_the_pairing():
         records[trial.id] = dataclasses.replace(r, metrics=off, environment={**r.environment, "device": "cuda"})
     told = said(dataclasses.replace(made, records=records))
     assert "equal to the baseline in 0 of 6 seeds; without `deterministic: true`" in told[0]
+
+
+def test_what_could_be_detected_is_told_of_rows_and_not_of_a_noisy_control():
+    alone, with_noise = evidence({}), evidence({"matched_conv": 0.0})
+    records = dict(with_noise.records)
+    for i, trial in enumerate(with_noise.study.cells[-1].trials):
+        noisy = {**records[trial.id].metrics, "top1": 0.84 + 0.05 * (-1) ** i}
+        records[trial.id] = dataclasses.replace(records[trial.id], metrics=noisy)
+    noisy = analyse(dataclasses.replace(with_noise, records=records))
+    assert detectable(noisy) == detectable(analyse(alone)) is not None
 
 
 def test_one_seed_allows_no_verdict():
