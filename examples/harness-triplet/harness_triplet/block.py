@@ -71,6 +71,7 @@ class TripletAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # The axis that is pooled over is turned to the place of the channels, and back again.
         total: Tensor = self.cw(x.transpose(1, 2)).transpose(1, 2) + self.hc(x.transpose(1, 3)).transpose(1, 3)
-        if self.hw is None:
-            return total / 2
-        return (total + self.hw(x)) / 3  # a product or a sum is the last operation: shortcuts are added to it in place
+        if self.hw is not None:
+            total = total + self.hw(x)
+        # A product or a sum is the last operation: models add their shortcut to it in place.
+        return total / (2 if self.hw is None else 3)
