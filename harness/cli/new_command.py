@@ -13,20 +13,18 @@ from ..scaffold.kinds import KINDS
 @click.command(
     "new",
     short_help="Begin a plugin package of your own.",
-    epilog="Example: harness new attention my_block --out .",
+    epilog="Example: harness new attention my_block --out my-block",
 )
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("name")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("."),
-    show_default=True,
-    help="The folder that the package's own folder is put into; made if it is not there.",
+    help="The package's folder; made if it is not there. Default: harness-NAME in this one.",
 )
 @click.pass_context
-def command(context: click.Context, kind: str, name: str, out: Path) -> int:
-    """Write a complete package, harness-NAME, that adds the component NAME of KIND: a working example to replace.
+def command(context: click.Context, kind: str, name: str, out: Path | None) -> int:
+    """Write a complete package that adds the component NAME of KIND: a working example to replace.
 
     NAME is small letters, digits and underscores, and not the name of a component of that kind that there is already.
     The package has an entry point, a module, tests, a README, a place for a licence, and a grid of three lines that
@@ -54,5 +52,5 @@ def command(context: click.Context, kind: str, name: str, out: Path) -> int:
 
 def _typed(path: Path) -> str:
     """As it can be typed into a shell. pip takes a path for a project's name unless a separator stands in it."""
-    plain = not path.is_absolute() and path.parts[0] != ".."
+    plain = not path.is_absolute() and path.parts[:1] != ("..",)
     return shlex.quote(f"./{path}" if plain else str(path))

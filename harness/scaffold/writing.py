@@ -39,16 +39,16 @@ class Package:
         return self.folder / f"{self.names.name}.yaml"
 
 
-def create(kind: str, name: str, out: Path, registry: Registry) -> Package:
-    """Write `out`/harness-<name>, a package that adds the component `name` of this kind.
+def create(kind: str, name: str, folder: Path | None, registry: Registry) -> Package:
+    """Write a package that adds the component `name` of this kind to `folder`; None: `harness-<name>` in this one.
 
     Raises ConfigError for a name that cannot be, for a folder with something in it, or if nothing can be written.
     """
     names = names_for(kind, name, registry)
-    folder = out / names.distribution
+    folder = Path(names.distribution) if folder is None else folder
     files = render(names)
     try:
-        _require_free(out, folder)
+        _require_free(folder)
         _place(folder, files)
     except OSError as error:
         raise ConfigError(
@@ -90,28 +90,31 @@ def _environment() -> Environment:
     )
 
 
-def _require_free(out: Path, folder: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"'{out}' is a file, not a folder", hint="give a folder with --out")
-    if folder.is_dir() and not any(folder.iterdir()):
+def _require_free(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         return
     if os.path.lexists(folder):  # a link that leads nowhere counts, too
-        what = "is there and has files in it" if folder.is_dir() else "is there, and is no folder"
-        raise ConfigError(f"'{folder}' {what}; nothing was written", hint="remove it, or choose another --out or name")
+        what = "has files in it" if folder.is_dir() and not folder.is_symlink() else "is no folder"
+        raise ConfigError(
+            f"'{folder}' is there and {what}; nothing was written", hint="remove it, or choose another --out or name"
+        )
 
 
 def _place(folder: Path, files: dict[str, str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name or 'new'}."))
     try:
         part.chmod(0o777 & ~_umask())  # mkdtemp shuts everyone else out
         for path, text in files.items():
             file = part / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8", newline="\n")
-        if folder.is_dir() and not folder.is_symlink():
-            folder.rmdir()  # empty; raises if something came into it meanwhile
-        part.rename(folder)
+        if folder.is_dir():  # empty, and perhaps the one that the user stands in: it is filled and not replaced
+            for made in sorted(part.iterdir()):
+                made.rename(folder / made.name)
+            part.rmdir()
+        else:
+            part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise

@@ -19,7 +19,7 @@ KINDS = [
 def test_a_package_works_as_generated(tmp_path: Path, kind: str):
     env = fresh.make(tmp_path)
     name, package = f"my_{kind}_x", env.home / f"harness-my-{kind}-x"
-    env.harness("new", kind, name, "--out", ".")
+    env.harness("new", kind, name, "--out", package.name)
     env.install(package, editable=True)
 
     listed = env.harness("list", kind)
@@ -47,7 +47,7 @@ def test_it_goes_into_a_wheel_without_its_tests(tmp_path: Path):
     from harness.discovery import load
     from harness.scaffold import create
 
-    package = create("loss", "my_loss_x", tmp_path, load(third_party=False).registry)
+    package = create("loss", "my_loss_x", tmp_path / "package", load(third_party=False).registry)
     with zipfile.ZipFile(fresh.wheel(package.folder, tmp_path)) as archive:
         inside = {n for n in archive.namelist() if ".dist-info/" not in n}
         text = archive.read("harness_my_loss_x-0.1.0.dist-info/METADATA").decode()

@@ -34,8 +34,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_tells_three_commands_that_fit_what_was_written(home: Path, monkeypatch, capsys, out: str):
     assert new(monkeypatch, "attention", "my_block", "--out", out) == 0
     printed = capsys.readouterr().out
-    for path in (p for p in (home / out / "harness-my-block").rglob("*") if p.is_file()):
-        assert f"  {path.relative_to(home / out / 'harness-my-block').as_posix()}\n" in printed
+    for path in (p for p in (home / out).rglob("*") if p.is_file()):
+        assert f"  {path.relative_to(home / out).as_posix()}\n" in printed
     install, check, ablate = (shlex.split(line) for line in printed.splitlines()[-3:])
     assert install[:3] == ["pip", "install", "-e"]
     assert "/" in install[3], "pip takes a bare word for a project to download"
@@ -59,7 +59,7 @@ def test_without_out_it_is_put_into_this_folder(home: Path, monkeypatch):
         (["attention", "losses"], "there is a package 'harness_losses' already"),
         (["optimizer", "my_block"], "'optimizer' is not one of"),
         (["attention"], "Missing argument 'NAME'"),
-        (["attention", "my_block", "--out", "file"], "'file' is a file, not a folder"),
+        (["attention", "my_block", "--out", "file"], "'file' is there and is no folder"),
         (["attention", "taken"], "is there and has files in it"),
     ],
 )

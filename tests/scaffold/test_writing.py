@@ -34,7 +34,7 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_package_is_complete(tmp_path: Path, kind: str):
     package = create(kind, "my_thing", tmp_path / "new" / "folder", REGISTRY)
-    assert package.folder == tmp_path / "new" / "folder" / "harness-my-thing"
+    assert package.folder == tmp_path / "new" / "folder"
     assert files(package.folder) == set(package.files)
     assert set(package.files) == {
         "pyproject.toml",
@@ -51,7 +51,7 @@ def test_a_package_is_complete(tmp_path: Path, kind: str):
     assert project["name"] == "harness-my-thing"
     assert project["entry-points"] == {"harness": {"my_thing": "harness_my_thing"}}
     assert project["dependencies"] == ["ablation-harness"]
-    assert [p.name for p in package.folder.parent.iterdir()] == ["harness-my-thing"], "nothing is left beside it"
+    assert [p.name for p in package.folder.parent.iterdir()] == ["folder"], "nothing is left beside it"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,7 +97,7 @@ def test_no_name_hides_what_the_code_uses(kind: str, name: str):
 
 def test_the_entry_module_imports_no_torch(tmp_path: Path):
     for kind in KINDS:
-        folder = create(kind, f"my_{kind}_x", tmp_path, REGISTRY).folder
+        folder = create(kind, f"my_{kind}_x", tmp_path / kind, REGISTRY).folder
         code = f"import sys, harness_my_{kind}_x; assert not {{'torch', 'numpy'}} & set(sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", f"import sys; sys.path[:0] = {[str(folder), *sys.path]!r}; {code}"],
@@ -109,41 +109,45 @@ def test_the_entry_module_imports_no_torch(tmp_path: Path):
 
 
 def test_a_folder_with_something_in_it_stays_as_it_is(tmp_path: Path):
-    create("loss", "my_thing", tmp_path, REGISTRY)
+    create("loss", "my_thing", tmp_path / "harness-my-thing", REGISTRY)
     mine = tmp_path / "harness-my-thing" / "harness_my_thing" / "loss.py"
     mine.write_text("my own work\n")
     with pytest.raises(HarnessError, match="is there and has files in it; nothing was written"):
-        create("loss", "my_thing", tmp_path, REGISTRY)
+        create("loss", "my_thing", tmp_path / "harness-my-thing", REGISTRY)
     assert mine.read_text() == "my own work\n"
 
 
-def test_an_empty_folder_is_filled(tmp_path: Path):
+def test_an_empty_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    package = create("loss", "my_other", Path("."), REGISTRY)
+    assert files(tmp_path / "mine") == set(package.files)
     (tmp_path / "harness-my-thing").mkdir()
-    assert files(create("task", "my_thing", tmp_path, REGISTRY).folder)
+    assert files(create("task", "my_thing", tmp_path / "harness-my-thing", REGISTRY).folder)
 
 
 def test_a_file_or_a_link_in_its_place_is_not_replaced(tmp_path: Path):
     place = tmp_path / "harness-my-thing"
     place.write_text("a file\n")
-    with pytest.raises(HarnessError, match="is there, and is no folder"):
-        create("model", "my_thing", tmp_path, REGISTRY)
+    with pytest.raises(HarnessError, match="is there and is no folder"):
+        create("model", "my_thing", tmp_path / "harness-my-thing", REGISTRY)
     assert place.read_text() == "a file\n"
     place.unlink()
     place.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(HarnessError, match="is there, and is no folder"):
-        create("model", "my_thing", tmp_path, REGISTRY)
+    with pytest.raises(HarnessError, match="is there and is no folder"):
+        create("model", "my_thing", tmp_path / "harness-my-thing", REGISTRY)
     place.unlink()
     (tmp_path / "elsewhere").mkdir()
     place.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(HarnessError, match="cannot write"):
-        create("model", "my_thing", tmp_path, REGISTRY)
+    with pytest.raises(HarnessError, match="is there and is no folder"):
+        create("model", "my_thing", tmp_path / "harness-my-thing", REGISTRY)
     assert place.is_symlink()
     assert not files(tmp_path)
 
 
 def test_an_out_that_is_a_file_is_refused(tmp_path: Path):
     (tmp_path / "out").write_text("a file\n")
-    with pytest.raises(HarnessError, match="is a file, not a folder"):
+    with pytest.raises(HarnessError, match="is there and is no folder"):
         create("model", "my_thing", tmp_path / "out", REGISTRY)
     with pytest.raises(HarnessError, match="cannot write"):
         create("model", "my_thing", tmp_path / "out" / "below", REGISTRY)
@@ -161,13 +165,13 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(HarnessError, match=r"cannot write .*No space left on device"):
-        create("dataset", "my_thing", tmp_path, REGISTRY)
+        create("dataset", "my_thing", tmp_path / "harness-my-thing", REGISTRY)
     assert not list(tmp_path.iterdir())
 
 
 def test_others_may_read_what_the_umask_lets_them(tmp_path: Path):
     (tmp_path / "plain").mkdir()
-    folder = create("loss", "my_thing", tmp_path, REGISTRY).folder
+    folder = create("loss", "my_thing", tmp_path / "harness-my-thing", REGISTRY).folder
     assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
@@ -175,7 +179,7 @@ def test_a_name_that_a_plugin_has_is_refused(tmp_path: Path):
     registry = Registry("harness-other 1.0")
     registry.add("loss", "my_thing", "harness_other:Loss")
     with pytest.raises(HarnessError, match=r"is taken: harness-other 1\.0 registers it"):
-        create("loss", "my_thing", tmp_path, registry)
+        create("loss", "my_thing", tmp_path / "harness-my-thing", registry)
     assert not list(tmp_path.iterdir())
 
 
@@ -190,7 +194,7 @@ def test_the_templates_are_in_the_programs_wheel(tmp_path: Path):
 def test_ruff_finds_nothing_in_what_is_generated(tmp_path: Path):
     pytest.importorskip("ruff", reason="part of the extra `lint`")
     for kind in KINDS:
-        create(kind, f"my_{kind}_x", tmp_path, REGISTRY)
+        create(kind, f"my_{kind}_x", tmp_path / kind, REGISTRY)
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--no-cache", str(tmp_path)],
@@ -204,7 +208,7 @@ def test_ruff_finds_nothing_in_what_is_generated(tmp_path: Path):
 @pytest.mark.slow
 def test_mypy_finds_nothing_in_what_is_generated_and_in_the_example(tmp_path: Path):
     pytest.importorskip("mypy", reason="part of the extra `lint`")
-    folders = [create(kind, f"my_{kind}_x", tmp_path, REGISTRY).folder for kind in KINDS]
+    folders = [create(kind, f"my_{kind}_x", tmp_path / kind, REGISTRY).folder for kind in KINDS]
     folders.append(ROOT / "examples" / "harness-triplet")
     settings = tmp_path / "mypy.ini"
     settings.write_text("[mypy]\nstrict = true\n[mypy-harness.*]\nfollow_imports = silent\n")
