@@ -84,6 +84,22 @@ def test_other_seeds_are_not_paired(runs: Path):
     assert (change.a.n, change.b.n) == (3, 4)
 
 
+def test_paired_means_are_over_the_common_seeds_so_that_columns_add_up(runs: Path, capsys: pytest.CaptureFixture[str]):
+    from harness.cli.compare_command import _print
+
+    study = Store(runs).study("short")
+    a, b = {0: 0.90, 1: 0.92}, {0: 0.91, 1: 0.93, 2: 0.50, 3: 0.50}
+    comparison = compare(side(study, "old", a), side(study, "new", b))
+    row, change = only(comparison)
+    assert (change.method, change.seeds, change.a.n, change.b.n) == ("paired", (0, 1), 2, 2)
+    assert change.difference == pytest.approx(0.01)
+    assert change.b.mean - change.a.mean == pytest.approx(change.difference)
+    assert "seeds differ: 0, 1 and 0, 1, 2, 3" in row.notes
+    _print(comparison)
+    shown = capsys.readouterr().out
+    assert "92.00 %" in shown
+
+
 def test_trials_that_are_in_both_give_no_interval(runs: Path):
     study = Store(runs).study("short")
     a = {0: 0.90, 1: 0.91}

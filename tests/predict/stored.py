@@ -42,7 +42,7 @@ def store_trial(
     model: Choice = TINY,
     registry: Registry | None = None,
     task: str = "keyframes",
-    attention: str = "none",
+    attention: str | Choice = "none",
     **record: Any,
 ) -> Record:
     """Write record.json and last.pt below `root`; the weights are those that the model begins with."""
@@ -52,7 +52,7 @@ def store_trial(
         task=Choice(task),
         dataset=Choice("toy_videos"),
         model=model,
-        attention=Choice(attention),
+        attention=Choice(attention) if isinstance(attention, str) else attention,
         placement="residual",
         loss=(Term(Choice("mse"), key="mse"),),
         augment=(),
