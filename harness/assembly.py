@@ -206,6 +206,8 @@ def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, 
     foreign.complete("model", config.model.name, model)
     sites: Sequence[str] = ()
     if config.attention.name != "none":
+        if not hasattr(model, "attach"):
+            raise ConfigError(f"model '{config.model.name}' has no `attach`, so it takes no attention")
         sites = model.attach(Factory(registry, config.attention, config.seed, sizes), config.placement)
         if not sites:
             raise ConfigError(

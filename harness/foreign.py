@@ -193,7 +193,7 @@ _CONTRACT = {
     ),
     "loss": ("expects", "__call__"),
     "dataset": ("split",),
-    "model": ("forward", "groups", "attach", "prefix"),
+    "model": ("forward", "groups", "prefix"),
 }
 
 

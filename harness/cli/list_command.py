@@ -23,6 +23,8 @@ KEYS = {
     "components[].target": "package.module:Attribute",
     "components[].provider": "distribution and version",
     "components[].files": "its options that name files, a list",
+    "components[].departs": "check of `harness check` that it fails by design -> the reason",
+    "components[].example": "option -> the value that checks use where there is no default",
     "failures[].name": "the entry point of a plugin that cannot be loaded",
     "failures[].distribution": "its distribution and version",
     "failures[].module": "the module that the entry point names",

@@ -79,7 +79,10 @@ def _told(arms: list[Arm], memory: bool) -> list[str]:
     texts.append(f"Latency at batch 1: {alone}." if alone else "Latency was not measured.")
     batched = _definitions(arms, True)
     if not batched:
-        return [*texts, "The training batch was not measured; `harness ablate` tries it without training again, up to three times in all."]
+        return [
+            *texts,
+            "The training batch was not measured; `harness ablate` tries it without training again, up to three times in all.",
+        ]
     texts.append(
         f"Latency at the training batch, the `batch_size` of the row: {batched}."
         " Throughput: items of the training batch divided by its median latency."

@@ -19,16 +19,19 @@ def harness_register(registry: Registry) -> None:
         "tensorboard",
         "harness.trackers.tensorboard:TensorBoard",
         summary="events for TensorBoard, in the trial's folder of the store",
+        source="https://www.tensorflow.org/tensorboard",
     )
     registry.add(
         "tracker",
         "mlflow",
         "harness.trackers.mlflow:Mlflow",
         summary="a run of MLflow for every trial; needs the extra mlflow",
+        source="https://mlflow.org",
     )
     registry.add(
         "tracker",
         "wandb",
         "harness.trackers.wandb:Wandb",
         summary="a run of Weights & Biases for every trial; needs the extra wandb",
+        source="https://wandb.ai",
     )

@@ -290,7 +290,7 @@ def test_a_changed_block_is_stale_with_the_cause_and_its_older_trial_says_so(stu
     ("part", "what"),
     [
         ('loss: {target: "my_module:Bare"}', "loss 'my_module:Bare' has no `expects`"),
-        ('model: {target: "my_module:Bare"}', "model 'my_module:Bare' has no `groups`, `attach`, `prefix`"),
+        ('model: {target: "my_module:Bare"}', "model 'my_module:Bare' has no `groups`, `prefix`"),
         ('dataset: {target: "my_module:Bare"}', "dataset 'my_module:Bare' has no `describe`"),
         ('task: {target: "my_module:Bare"}', "task 'my_module:Bare' has no `metrics`"),
     ],

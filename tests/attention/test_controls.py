@@ -157,6 +157,8 @@ def test_all_channels_are_convolved_where_the_size_allows_it():
 def test_channels_that_are_not_convolved_pass_unchanged():
     conv = MatchedConv(64, of=build("eca", 64))
     x = images(2, 64)
+    assert torch.equal(conv(x), x), "it begins as the baseline does"
+    torch.nn.init.normal_(conv.conv.weight)
     y, out = conv(x), conv.shape.c_out
     assert torch.equal(y[:, out:], x[:, out:])
     assert not torch.equal(y[:, :out], x[:, :out])

@@ -50,17 +50,21 @@ NUMBER = 3
 AXES = 'axes:\n  attention: [none, se, {target: "my_module:MyBlock"}]\n'
 
 
+def forget() -> None:
+    for name in [n for n in sys.modules if n.startswith(("my_", "other_"))]:
+        del sys.modules[name]
+    sources.forget()
+
+
 @pytest.fixture(autouse=True)
 def untouched() -> Iterator[None]:
-    """What a test puts on Python's path and imports is gone for the next."""
-    before, loaded = list(sys.path), set(sys.modules)
+    """What a test puts on Python's path and imports is gone for the next, and what others left is gone for it."""
+    before = list(sys.path)
+    forget()
     yield
     sys.path[:] = before
     foreign._entered.clear()
-    for name in set(sys.modules) - loaded:
-        if name.startswith(("my_", "other_")):
-            del sys.modules[name]
-    sources.forget()
+    forget()
 
 
 @pytest.fixture
