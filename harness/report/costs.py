@@ -79,10 +79,8 @@ def _told(arms: list[Arm], memory: bool) -> list[str]:
     texts.append(f"Latency at batch 1: {alone}." if alone else "Latency was not measured.")
     batched = _definitions(arms, True)
     if not batched:
-        return [
-            *texts,
-            "The training batch was not measured; `harness ablate` tries it without training again, up to three times in all.",
-        ]
+        again = "`harness ablate` tries it without training again, up to three times in all"
+        return [*texts, f"The training batch was not measured; {again}."]
     texts.append(
         f"Latency at the training batch, the `batch_size` of the row: {batched}."
         " Throughput: items of the training batch divided by its median latency."
