@@ -54,7 +54,7 @@ COMMANDS = """\
 
 ## Output for other programs
 
-`list`, `show`, `compare` and `doctor` take `--json`: one JSON document on standard output and nothing else there. Its
+`list`, `show`, `compare`, `doctor` and `check` take `--json`: one JSON document on standard output, nothing else there. Its
 keys are listed below with each command, `[]` for the entries of a list, `<name>` for a key that is a name; they stay as
 they are, and later versions may add some. A number that is not finite is the text `nan`, `inf` or `-inf`. Errors and
 warnings stay text on standard error, and exit codes are the same.

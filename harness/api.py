@@ -18,7 +18,6 @@ from .foreign import is_target
 from .grid import Context, load
 from .latency import measure_latency
 from .planning import Plan
-from .probes import evaluate_study
 from .registry import Registry
 from .restore import from_plain
 from .store import Store, make_folder
@@ -173,8 +172,11 @@ def execute(
         )
         local.run(plan.pending, store, plugins.registry, settings, Telling(plugins, plan.study, store, listener))
     measure_latency(plan.study, store, plugins.registry, machine.devices[0])
-    told = listener.measuring if listener else None
-    evaluate_study(plan.study, store, plugins.registry, machine.devices[0], machine.threads, data_root(), told)
+    if plan.study.evaluate:
+        from .probes.run import evaluate_study  # torch is imported only where something is measured
+
+        told = listener.measuring if listener else None
+        evaluate_study(plan.study, store, plugins.registry, machine.devices[0], machine.threads, data_root(), told)
     return build_report(plan.study.name, store, reports, plugins.registry)
 
 

@@ -176,7 +176,7 @@ def _place(error: BaseException, module: str) -> str:
     return place
 
 
-_CONTRACT = {
+CONTRACT = {
     "task": (
         "metrics",
         "select",
@@ -199,7 +199,7 @@ _CONTRACT = {
 
 def complete(kind: str, name: str, made: object) -> None:
     """Raises ConfigError if a component lacks a part of its contract: a class that was written for something else."""
-    missing = [part for part in _CONTRACT[kind] if not hasattr(made, part)]
+    missing = [part for part in CONTRACT[kind] if not hasattr(made, part)]
     if missing:
         raise ConfigError(
             f"{kind} '{name}' has no {', '.join(f'`{m}`' for m in missing)}",

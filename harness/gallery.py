@@ -15,7 +15,7 @@ from .contracts import Evaluation, Figure, Split
 from .errors import StoreError
 from .pixels import enlarged, picture, thinned
 from .registry import Registry
-from .store import Store
+from .store import Store, measured_before
 from .trial import Record, Study
 
 Array = np.ndarray[Any, Any]
@@ -56,7 +56,7 @@ def make_gallery(study: Study, store: Store, registry: Registry, data_root: Path
         return
     signature = {"version": VERSION, "rows": {key: [r.id for r in own] for key, own in records.items()}}
     try:
-        if _known(study, store, signature):
+        if measured_before(lambda: store.study_evaluation(study.name, NAME), signature):
             return
         labels = {c.key: c.label for c in study.cells}
         found = {key: a for key, own in records.items() if (a := _answers(labels[key], own, store)) is not None}
@@ -69,14 +69,6 @@ def make_gallery(study: Study, store: Store, registry: Registry, data_root: Path
         warnings.warn(what, RuntimeWarning, stacklevel=2)
         return
     store.write_study_evaluation(study.name, evaluation)
-
-
-def _known(study: Study, store: Store, signature: Mapping[str, Any]) -> bool:
-    try:
-        before = store.study_evaluation(study.name, NAME)
-    except StoreError:  # a damaged file is made again
-        return False
-    return before is not None and before.signature == signature
 
 
 def _records(study: Study, store: Store) -> dict[str, list[Record]]:

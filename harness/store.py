@@ -148,6 +148,15 @@ class Store:
         return self.root / "studies" / "evaluations" / _safe(study)
 
 
+def measured_before(read: Callable[[], Evaluation | None], signature: Mapping[str, Any]) -> bool:
+    """Was the same measured before? A damaged file was not: it is made again."""
+    try:
+        before = read()
+    except StoreError:
+        return False
+    return before is not None and before.signature == signature
+
+
 class TrialSink:
     """The store's side of one trial (see contracts.Sink)."""
 

@@ -158,6 +158,11 @@ class Trial:
     def id(self) -> str:
         return digest({"config": _identity(self.config), "provenance": to_plain(self.provenance)})[:16]
 
+    def named(self, row: str) -> str:
+        """`se seed 0`, with the fold if it is not the first."""
+        fold = f" fold {self.config.fold}" if self.config.fold else ""
+        return f"{row} seed {self.config.seed}{fold}"
+
     @property
     def config_id(self) -> str:
         """The hash of the configuration alone: equal where only code or data changed."""

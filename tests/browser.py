@@ -38,21 +38,26 @@ def look(page: Path, width: int, folder: Path, more: str = "return {};") -> tupl
 
     `more` is JavaScript that returns further findings about `page`, `root` and `images`.
     """
-    assert CHROMIUM is not None
     probe = folder / f"probe-{width}.html"
     content = html.escape(page.read_text(encoding="utf-8"))
     probe.write_text(PROBE.format(width=width, page=content, more=more), encoding="utf-8")
+    return found(probe.as_uri(), folder / f"profile-{width}")
+
+
+def found(address: str, profile: Path, *flags: str) -> tuple[dict[str, Any], str]:
+    """What a page writes into its element `found`, as JSON, and what the browser logged."""
+    assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={folder / f'profile-{width}'}"]
+    command += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={profile}", *flags]
     command += ["--enable-logging=stderr", "--v=0", "--virtual-time-budget=20000", "--window-size=1400,900"]
     done = subprocess.run(
-        [*command, "--dump-dom", probe.as_uri()],
+        [*command, "--dump-dom", address],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
         env={**os.environ, "LC_ALL": "C.UTF-8"},
     )
-    found = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.DOTALL)
-    assert found is not None, done.stderr[-2000:]
-    return json.loads(html.unescape(found[1])), done.stderr
+    written = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.DOTALL)
+    assert written is not None, done.stderr[-2000:]
+    return json.loads(html.unescape(written[1])), done.stderr

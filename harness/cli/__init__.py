@@ -10,7 +10,7 @@ import click
 
 from ..errors import GridError, HarnessError
 from .manual import ManualGroup
-from .terminal import show_warnings_in_one_line, tell
+from .terminal import coloured, show_warnings_in_one_line, tell
 
 COMMANDS = (
     *("ablate", "list", "show", "report", "compare", "predict", "export"),
@@ -73,6 +73,7 @@ def group(context: click.Context, no_plugins: bool) -> None:
                  HARNESS_TRACKERS, NO_COLOR, FORCE_COLOR
     """
     context.obj = {"third_party": not no_plugins}
+    context.color = coloured(sys.stdout)  # what every `click.echo` of a command goes by
 
 
 def main() -> None:

@@ -91,6 +91,7 @@ def command(
     from .. import api, discovery
     from ..store import Store
     from ..trackers.switching import switch_on
+    from .terminal import warn_of_failures
 
     plugins = discovery.load(context.obj["third_party"])
     warn_of_failures(plugins)
@@ -101,13 +102,6 @@ def command(
         _dry_run(plan, machine, plugins)
         return 0
     return _run(plan, machine, store, reports, plugins, fail_fast)
-
-
-def warn_of_failures(plugins: Plugins) -> None:
-    from .terminal import tell
-
-    for provider in plugins.failures:
-        tell("warning", f"plugin '{provider.name}' of {provider.distribution}: {provider.error}", provider.hint)
 
 
 def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plugins, fail_fast: bool) -> int:

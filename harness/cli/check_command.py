@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import EXIT_FAILED
+from .completing import components, kinds_and_providers
+from .manual import Manual
+from .options import json_option
 
 if TYPE_CHECKING:
     from ..conformance import Finding, Report
     from ..conformance.bench import Cost
+    from ..conformance.running import Subject
+
+KEYS = {
+    "ok": "true if no check failed",
+    "reports[].kind": "the kind of the component; plugin where one cannot be loaded",
+    "reports[].name": "what a grid calls it",
+    "reports[].provider": "distribution and version",
+    "reports[].findings[].check": "the name of the check",
+    "reports[].findings[].level": "passed, failed, warning or skipped",
+    "reports[].findings[].what": "what was seen",
+    "reports[].findings[].why": "why it matters",
+    "reports[].findings[].mend": "how to mend it",
+    "bench[].block": "with --bench: the block",
+    "bench[].shape": "of an item, a list",
+    "bench[].parameters": "its weights",
+    "bench[].macs": "multiply-accumulates of an item",
+    "bench[].median_ms": "milliseconds of a forward pass at batch 1",
+    "bench[].low_ms": "the lower quartile",
+    "bench[].high_ms": "the upper quartile",
+    "bench[].rounds": "passes that were timed",
+    "latency": "what these milliseconds are; empty without --bench",
+}
 
 COLOURS = {"passed": "green", "failed": "red", "warning": "yellow", "skipped": None}
 
 
 @click.command(
     "check",
+    cls=Manual,
     short_help="Check a component, or all of a plugin.",
-    epilog="Example: harness check attention se --bench",
+    examples=(
+        "harness check attention se",
+        "harness check attention se --set reduction=8 --bench",
+        "harness check harness_losses --json",
+    ),
+    keys=KEYS,
 )
-@click.argument("kind_or_provider", metavar="KIND|PROVIDER")
-@click.argument("name", required=False)
+@click.argument("kind", metavar="KIND|PROVIDER", shell_complete=kinds_and_providers)
+@click.argument("name", required=False, shell_complete=components)
 @click.option(
     "--set",
     "settings",
@@ -32,47 +63,74 @@ COLOURS = {"passed": "green", "failed": "red", "warning": "yellow", "skipped": N
     help="An option to build the component with, as in a grid; may be repeated.",
 )
 @click.option("--bench", is_flag=True, help="Parameters, MACs and latency of a block, beside none, se and CBAM.")
-@click.option("--json", "as_json", is_flag=True, help="All findings as JSON.")
+@json_option
 @click.pass_context
 def command(
-    context: click.Context, kind_or_provider: str, name: str | None, settings: Sequence[str], bench: bool, as_json: bool
+    context: click.Context, kind: str, name: str | None, settings: Sequence[str], bench: bool, as_json: bool
 ) -> int:
     """Check component NAME of KIND, or all components of PROVIDER: an entry point, a distribution or a built-in module.
 
     Each finding says what was seen, why it matters and how to mend it. Nothing is trained; data that are not
     here are skipped. Exits with 1 if a check failed; a warning stops no study.
     """
+    from .terminal import aside
+
+    if name is None:
+        _only_with_a_name(kind, settings, bench)
+    elif bench and kind != "attention":
+        raise click.UsageError("--bench compares blocks of attention")
+    with aside(as_json):
+        checked = _checked(context, kind, name, settings, as_json)
+        ok = all(report.ok for report in checked.reports)
+        costs = _costs(checked.subject) if bench and ok else None
+    _tell(checked, costs, ok, bench, as_json)
+    return 0 if ok else EXIT_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """All reports, and the one component, if it is one."""
+
+    reports: tuple[Report, ...]
+    subject: Subject | None
+
+
+def _checked(context: click.Context, kind: str, name: str | None, settings: Sequence[str], silent: bool) -> _Checked:
     from ..conformance import examined, subject_of
-    from ..plain import to_plain
 
     third_party: bool = context.obj["third_party"]
     if name is None:
-        _only_with_a_name(kind_or_provider, settings, bench)
-        reports = _told(examined(kind_or_provider, third_party=third_party), False, as_json)
-    else:
-        subject = subject_of(kind_or_provider, name, third_party=third_party, **_options(settings))
-        if bench and kind_or_provider != "attention":
-            raise click.UsageError("--bench compares blocks of attention")
-        from ..conformance.running import examine
+        return _Checked(_told(examined(kind, third_party=third_party), False, silent), None)
+    from ..conformance.running import examine
 
-        reports = _told(iter([examine(subject)]), True, as_json)
-    costs: tuple[str, tuple[Cost, ...]] = ("", ())
-    ok = all(report.ok for report in reports)
-    if bench and not ok:
+    subject = subject_of(kind, name, third_party=third_party, **_options(settings))
+    return _Checked(_told(iter([examine(subject)]), True, silent), subject)
+
+
+def _costs(subject: Subject | None) -> tuple[str, tuple[Cost, ...]] | None:
+    if subject is None:
+        return None
+    from ..conformance.bench import bench
+
+    return bench(subject)
+
+
+def _tell(checked: _Checked, costs: tuple[str, tuple[Cost, ...]] | None, ok: bool, bench: bool, as_json: bool) -> None:
+    """What comes after the reports: costs, the count, or all of it as JSON."""
+    from ..plain import to_plain
+    from .terminal import document
+
+    if bench and costs is None:
         click.echo("not timed: mend what failed first", err=True)
-    elif bench and name is not None:
-        from ..conformance.bench import bench as measured
-
-        costs = measured(subject)
-        if not as_json:
-            _print_costs(*costs)
     if as_json:
-        found = {"ok": ok, "reports": to_plain(reports), "bench": to_plain(costs[1]), "latency": costs[0]}
-        click.echo(json.dumps(found, indent=1))
-    elif name is None:
-        failed = sum(not report.ok for report in reports)
-        click.echo(f"{len(reports)} checked, {failed} failed" if failed else f"{len(reports)} checked, all keep to it")
-    return 0 if ok else EXIT_FAILED
+        definition, found = costs or ("", ())
+        document({"ok": ok, "reports": to_plain(checked.reports), "bench": to_plain(found), "latency": definition})
+        return
+    if costs is not None:
+        _print_costs(*costs)
+    if checked.subject is None:
+        count, failed = len(checked.reports), sum(not report.ok for report in checked.reports)
+        click.echo(f"{count} checked, {failed} failed" if failed else f"{count} checked, all keep to it")
 
 
 def _only_with_a_name(word: str, settings: Sequence[str], bench: bool) -> None:

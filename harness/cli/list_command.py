@@ -50,8 +50,7 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> int:
     """
     from .. import discovery
     from ..plain import to_plain
-    from .ablate_command import warn_of_failures
-    from .terminal import aside, document
+    from .terminal import aside, document, warn_of_failures
 
     with aside(as_json):
         plugins = discovery.load(context.obj["third_party"])

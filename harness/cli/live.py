@@ -38,11 +38,6 @@ def view(plan: Plan) -> Iterator[Listener]:
         yield Bars(labels, len(plan.pending), progress)
 
 
-def _name(labels: Mapping[str, str], trial: Trial) -> str:
-    fold = f" fold {trial.config.fold}" if trial.config.fold else ""
-    return f"{labels[trial.id]} seed {trial.config.seed}{fold}"
-
-
 def _ending(record: Record) -> str:
     if record.status != "ok":
         return f"{record.status}: {next(iter(record.reason.splitlines()), 'no reason was given')}"
@@ -62,7 +57,7 @@ class Lines:
 
     def started(self, trial: Trial) -> None:
         self._started[trial.id] = time.monotonic()
-        self._say(f"start {_name(self._labels, trial)} ({trial.id})")
+        self._say(f"start {trial.named(self._labels[trial.id])} ({trial.id})")
 
     def progress(self, trial: Trial, done: int, total: int, loss: float) -> None:
         """Too fine for a log."""
@@ -70,16 +65,16 @@ class Lines:
     def epoch(self, trial: Trial, epoch: int, values: Mapping[str, float]) -> None:
         shown = {k: v for k, v in values.items() if k == "train/loss" or k.startswith("val/")}
         text = ", ".join(f"{k} {v:.4f}" for k, v in list(shown.items())[:3])
-        self._say(f"{_name(self._labels, trial)}: epoch {epoch}/{trial.config.train.epochs}: {text}")
+        self._say(f"{trial.named(self._labels[trial.id])}: epoch {epoch}/{trial.config.train.epochs}: {text}")
 
     def finished(self, record: Record) -> None:
         self._done += 1
         took = time.monotonic() - self._started.pop(record.id, time.monotonic())
-        name = _name(self._labels, record.trial)
+        name = record.trial.named(self._labels[record.id])
         self._say(f"[{self._done}/{self._total}] {name}: {_ending(record)} ({duration(took)})")
 
     def measuring(self, trial: Trial, done: int, total: int) -> None:
-        self._say(f"measuring {_name(self._labels, trial)} ({done}/{total})")
+        self._say(f"measuring {trial.named(self._labels[trial.id])} ({done}/{total})")
 
 
 class Bars:
@@ -94,7 +89,7 @@ class Bars:
         self._rate: dict[str, tuple[float, int]] = {}
 
     def started(self, trial: Trial) -> None:
-        self._tasks[trial.id] = self._progress.add_task(_name(self._labels, trial), total=None, state="")
+        self._tasks[trial.id] = self._progress.add_task(trial.named(self._labels[trial.id]), total=None, state="")
         self._rate[trial.id] = (time.monotonic(), 0)
 
     def progress(self, trial: Trial, done: int, total: int, loss: float) -> None:
@@ -116,11 +111,13 @@ class Bars:
         if task is not None:
             self._progress.remove_task(task)
         self._failed += record.status == "failed"
-        self._progress.print(f"{_name(self._labels, record.trial)}: {_ending(record)}", markup=False, highlight=False)
+        self._progress.print(
+            f"{record.trial.named(self._labels[record.id])}: {_ending(record)}", markup=False, highlight=False
+        )
         state = f"{self._failed} failed" if self._failed else ""
         self._progress.update(self._study, advance=1, state=state)
 
     def measuring(self, trial: Trial, done: int, total: int) -> None:
         if self._measure is None:
             self._measure = self._progress.add_task("measuring", total=total, state="")
-        self._progress.update(self._measure, completed=done, total=total, state=_name(self._labels, trial))
+        self._progress.update(self._measure, completed=done, total=total, state=trial.named(self._labels[trial.id]))

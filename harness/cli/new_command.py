@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from ..scaffold.kinds import KINDS
+from .manual import Manual
 
 
 @click.command(
     "new",
+    cls=Manual,
     short_help="Begin a plugin package of your own.",
-    epilog="Example: harness new attention my_block --out my-block",
+    examples=("harness new attention my_block", "harness new loss my_loss --out my-loss"),
 )
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.argument("name")
@@ -32,7 +34,7 @@ def command(context: click.Context, kind: str, name: str, out: Path | None) -> i
     """
     from .. import discovery
     from ..scaffold import create
-    from .ablate_command import warn_of_failures
+    from .terminal import warn_of_failures
 
     plugins = discovery.load(context.obj["third_party"])
     warn_of_failures(plugins)

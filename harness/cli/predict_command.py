@@ -134,9 +134,10 @@ def _table(done: Predictions) -> None:
     """What is to be known of the trial; the first images with their classes, and where all of them are."""
     from ..report.escaping import one_line
     from .tables import plain_table
+    from .terminal import tell
 
     for warning in done.warnings:
-        click.echo(f"warning: {one_line(warning)}", err=True)
+        tell("warning", one_line(warning))
     rows = [
         (_name(one.path), one_line(one.label), f"{100 * one.probability:.1f} %", ", ".join(one.notes))
         for one in done.images[:_ROWS]

@@ -17,6 +17,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..discovery import Plugins
+
 WIDE = 1000
 """Columns where there is no terminal: a row stays on its line, so that it can be searched."""
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -75,6 +77,11 @@ def tell(kind: str, text: str, hint: str | None = None) -> None:
     click.echo(f"{head} {harmless(text)}", err=True, color=colour)
     if hint:
         click.echo(f"{click.style(' hint:', fg='cyan')} {harmless(hint)}", err=True, color=colour)
+
+
+def warn_of_failures(plugins: Plugins) -> None:
+    for provider in plugins.failures:
+        tell("warning", f"plugin '{provider.name}' of {provider.distribution}: {provider.error}", provider.hint)
 
 
 def harmless(text: str) -> str:

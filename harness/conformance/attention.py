@@ -27,7 +27,7 @@ def block_of(subject: Subject, channels: int, seed: int = SEED) -> nn.Module:
     """Raises NotChecked where the block refuses so many channels in its own words."""
     seed_all(seed)
     try:
-        return make_block(subject.registry, subject.component.name, channels, subject.chosen())
+        return _made(subject, channels)
     except ConfigError as error:
         raise NotChecked(f"it refuses {channels} channels: {error.message}") from error
 

@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from ..contracts import IO, Figure, Items, Metric, Task
+from ..foreign import CONTRACT
 from .findings import Broken
 from .running import Check, Subject
 from .served import Predict, Served, Tensors, own_data, perfect, served_by
 
-PARTS = (
-    *("metrics", "select", "resample", "io", "present", "pair", "measure", "summarise", "floors", "figures"),
-    *("identities", "remarks"),
-)
 SLACK = 1e-6
 
 
@@ -29,7 +26,7 @@ def _task(subject: Subject) -> Task:
 
 def _builds(subject: Subject) -> str:
     task = _task(subject)
-    missing = [name for name in PARTS if not hasattr(task, name)]
+    missing = [name for name in CONTRACT["task"] if not hasattr(task, name)]
     if missing:
         raise Broken(f"it has no {', '.join(missing)}")
     return ", ".join(m.name for m in task.metrics)

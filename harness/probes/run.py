@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .. import environment, gallery
 from ..contracts import Evaluation
-from ..errors import StoreError
 from ..grid.capacity import wraps
 from ..registry import Registry
-from ..store import Store
+from ..store import Store, measured_before
 from ..trial import Record, Study, Trial
 from . import gates, knockout, maps
 from .opened import Opened, Opener
@@ -20,7 +20,7 @@ Measure = Callable[[Opened], Evaluation]
 Job = tuple[Mapping[str, object], Measure]
 
 
-def evaluate(
+def evaluate_study(
     study: Study,
     store: Store,
     registry: Registry,
@@ -29,7 +29,7 @@ def evaluate(
     data_root: Path,
     told: Callable[[Trial, int, int], None] | None = None,
 ) -> None:
-    """Measure what `study.evaluate` asks for of every finished trial.
+    """Measure what `study.evaluate` asks for of every finished trial, unless it was measured before.
 
     What goes wrong is a warning that names trial and probe, since trained results must reach their report. `told` hears
     of every trial in which something is to be measured, with its place among all that are done.
@@ -42,7 +42,8 @@ def evaluate(
             for name in study.evaluate:
                 try:
                     job = _job(name, record, store, registry, device)
-                    if job is None or _known(store, record.id, name, job[0]):
+                    stored = functools.partial(store.evaluation, record.id, name)
+                    if job is None or measured_before(stored, job[0]):
                         continue
                     if opened is None and told is not None:
                         told(record.trial, place, len(done))
@@ -53,14 +54,6 @@ def evaluate(
                     warnings.warn(message, RuntimeWarning, stacklevel=2)
     if gallery.NAME in study.evaluate:
         gallery.make_gallery(study, store, registry, data_root)
-
-
-def _known(store: Store, trial_id: str, name: str, signature: Mapping[str, object]) -> bool:
-    try:
-        before = store.evaluation(trial_id, name)
-    except StoreError:  # a damaged file is made again
-        return False
-    return before is not None and before.signature == signature
 
 
 def _job(name: str, record: Record, store: Store, registry: Registry, device: str) -> Job | None:

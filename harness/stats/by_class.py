@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ConfigError
-from .intervals import check_level
+from .intervals import check_level, mean_interval
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -106,17 +106,14 @@ def class_differences(
 
 def _over_seeds(target: Array, a: Array, b: Array, classes: int, level: float) -> tuple[Array, Array]:
     """Ends of the paired t-interval of every class's recall, [K] each."""
-    from scipy import stats
-
     ones = np.ones((len(target), 1), np.float32)
     (support, hits_a, _), (_, hits_b, _) = (_counts(target, p, classes, ones) for p in (a, b))
-    pairs = np.divide(hits_a - hits_b, support, out=np.full_like(hits_a, np.nan), where=support > 0)[..., 0]
-    if len(pairs) < 2:
-        return np.full(classes, np.nan), np.full(classes, np.nan)
-    sd = pairs.std(axis=0, ddof=1)
-    half = stats.t.ppf((1 + level) / 2, len(pairs) - 1) * sd / np.sqrt(len(pairs))
-    half[sd == 0] = np.nan  # seeds that all agree leave their spread unknown
-    return pairs.mean(axis=0) - half, pairs.mean(axis=0) + half
+    low, high = np.full(classes, np.nan), np.full(classes, np.nan)
+    for k in np.flatnonzero(support[:, 0]):
+        found = mean_interval(((hits_a[:, k, 0] - hits_b[:, k, 0]) / support[k, 0]).tolist(), level)
+        if found.low is not None and found.high is not None:
+            low[k], high[k] = found.low, found.high
+    return low, high
 
 
 def _redrawn(

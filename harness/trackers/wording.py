@@ -21,8 +21,7 @@ def row(trial: Trial, study: Study) -> str:
 
 def name(trial: Trial, study: Study) -> str:
     """`se(reduction=8) seed 0`, with the fold if it is not the first."""
-    fold = f" fold {trial.config.fold}" if trial.config.fold else ""
-    return f"{row(trial, study)} seed {trial.config.seed}{fold}"
+    return trial.named(row(trial, study))
 
 
 def parameters(trial: Trial) -> dict[str, str]:

@@ -32,7 +32,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "shown"),
-    [(["list", "attention"], 0, "kind"), (["list", "atention"], 2, "did you mean 'attention'?")],
+    [
+        (["list", "attention"], 0, "kind"),
+        (["list", "atention"], 2, "did you mean 'attention'?"),
+        (["check", "augment", "flip"], 0, "passed"),
+    ],
 )
 def test_tables_and_errors_have_codes_in_a_terminal_and_none_under_no_color(
     folder: Path, arguments: list[str], code: int, shown: str

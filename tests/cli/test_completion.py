@@ -76,6 +76,8 @@ def test_components_and_studies_in_every_shell(folder: Path, shell: str):
         ("harness ablate --device c", {"cpu", "cuda"}),
         ("harness ablate --set train.ba", {"train.batch_size=", "train.balance="}),
         ("harness completion ", set(SHELLS)),
+        ("harness check att", {"attention"}),
+        ("harness check dataset cifar", {"cifar10", "cifar100"}),
         ("harness ablate --ret", {"--retry-failed"}),
         ("harness nonsense ", set()),
     ],

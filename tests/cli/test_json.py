@@ -95,6 +95,16 @@ def test_a_broken_plugin_is_in_the_document_and_its_warning_on_standard_error(tm
     assert "error: plugin 'other'" in checked.stderr
 
 
+def test_check_is_one_document_whatever_plugins_print(tmp_path: Path):
+    home = plugin(tmp_path, {"harness_other": "print('I am loud')\n"})
+    done = harness(tmp_path, "check", "augment", "flip", "--json", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "I am loud" in done.stderr
+    found = strict(done.stdout)
+    check("harness check", found, absent=("bench[]",))
+    assert [r["name"] for r in found["reports"]] == ["flip"]
+
+
 @pytest.mark.parametrize(("kind", "name"), [("attention", "se"), ("dataset", "digits")])
 def test_show(tmp_path: Path, kind: str, name: str):
     found = strict(harness(tmp_path, "show", kind, name, "--json").stdout)

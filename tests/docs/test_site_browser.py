@@ -5,16 +5,13 @@ from __future__ import annotations
 import functools
 import html
 import http.server
-import json
-import os
-import re
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
-from browser import CHROMIUM, needed
+from browser import needed
 from docs.test_site import build
 from docs.test_site import needed as needs_mkdocs
 
@@ -50,26 +47,12 @@ def look(page: Path, width: int, folder: Path, query: str = "", served: str = ""
 
     `query` is typed into its search; `served` is the address at which the page's folder is served, "" for from disk.
     """
-    assert CHROMIUM is not None
     # A frame can be looked into where both come from one place.
     probe = (page.parent if served else folder) / f"probe-{width}.html"
     address = served + page.name if served else page.as_uri()
     probe.write_text(PROBE.format(width=width, address=html.escape(address), query=query), encoding="utf-8")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-    command += ["--disable-background-networking", "--no-first-run", f"--user-data-dir={folder / f'profile-{width}'}"]
-    command += ["--allow-file-access-from-files", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    command += ["--enable-logging=stderr", "--v=0", "--virtual-time-budget=20000", "--window-size=1400,900"]
-    done = subprocess.run(
-        [*command, "--dump-dom", served + probe.name if served else probe.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-    )
-    found = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.DOTALL)
-    assert found is not None, done.stderr[-2000:]
-    return json.loads(html.unescape(found[1])), done.stderr
+    flags = ("--allow-file-access-from-files", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    return browser.found(served + probe.name if served else probe.as_uri(), folder / f"profile-{width}", *flags)
 
 
 @pytest.fixture(scope="module")

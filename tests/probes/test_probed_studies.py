@@ -16,9 +16,10 @@ from torch import nn
 import harness
 from harness.contracts import Items
 from harness.data import data_root
-from harness.probes import evaluate_study, knockout, maps
+from harness.probes import knockout, maps
 from harness.probes.looking import block_of
 from harness.probes.opened import Opener, spread
+from harness.probes.run import evaluate_study
 from harness.store import Store
 from harness.trial import Record, Study
 
