@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from . import sources
+from .contracts import Task
 from .errors import ConfigError
 
 _entered: list[Path] = []
@@ -130,6 +131,8 @@ def load(kind: str, target: str) -> Callable[..., Any]:
             ) from error
     if not callable(found):
         raise ConfigError(f"{kind} '{target}' is of type {type(found).__name__}, and cannot be called", "name a class")
+    if kind == "task":
+        _require_task(target, found)
     return cast("Callable[..., Any]", found)
 
 
@@ -176,6 +179,7 @@ def _place(error: BaseException, module: str) -> str:
     return place
 
 
+_WRITE = "what a {kind} must have stands in docs/plugins.md; write a class around yours that has it"
 CONTRACT = {
     "task": (
         "metrics",
@@ -203,8 +207,20 @@ def complete(kind: str, name: str, made: object) -> None:
     if missing:
         raise ConfigError(
             f"{kind} '{name}' has no {', '.join(f'`{m}`' for m in missing)}",
-            hint=f"what a {kind} must have stands in docs/plugins.md; write a class around yours that has it",
+            hint=_WRITE.format(kind=kind),
         )
+
+
+def _require_task(target: str, found: object) -> None:
+    """Raises ConfigError before anything is called that is no class of tasks.
+
+    A report builds the task that its store names, with the options that stand there. A store may come from anybody, and
+    an installed function such as a reader of pickles would run what a file of it says.
+    """
+    methods = [part for part in CONTRACT["task"] if callable(getattr(Task, part, None))]
+    if not isinstance(found, type) or any(not callable(getattr(found, part, None)) for part in methods):
+        complete("task", target, found)
+        raise ConfigError(f"task '{target}' is no class of tasks", _WRITE.format(kind="task"))
 
 
 def homes(names: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -316,6 +317,22 @@ def test_a_folder_that_a_store_names_within_itself_is_not_used(tmp_path: Path):
     for place in (inside, link, Path("runs/code")):
         with pytest.raises(ConfigError, match="module 'my_trap', which this trial was trained with, is not found"):
             foreign.recall({"my_trap": "0"}, {"my_trap": str(place)}, tmp_path / "runs")
+
+
+def test_a_store_cannot_have_a_function_called_in_place_of_a_task(study: StudyResult, tmp_path: Path):
+    """A reader of pickles runs what the pickle says, so it must not even be called."""
+    ran, hidden, store = tmp_path / "ran", tmp_path / "x.pkl", Store(tmp_path / "runs")
+    hidden.write_bytes(b"cos\nmkdir\n(V" + str(ran).encode() + b"\ntR.")
+    task = Choice.of("pandas:read_pickle", filepath_or_buffer=str(hidden))
+    first = study.study.cells[0]
+    config = replace(first.trials[0].config, task=task)
+    cell = replace(first, trials=(replace(first.trials[0], config=config),))
+    store.write_study(replace(study.study, name="theirs", cells=(cell,), claims=()))
+    with pytest.raises(ConfigError, match="task 'pandas:read_pickle' has no `metrics`"):
+        harness.api.build_report("theirs", store, tmp_path / "reports", harness.load_registry())
+    assert not ran.exists()
+    pickle.loads(hidden.read_bytes())
+    assert ran.is_dir(), "called, it would have run"
 
 
 def test_a_record_cannot_name_what_python_itself_brings(study: StudyResult, folder: Path):

@@ -7,6 +7,7 @@ import re
 from statistics import mean
 
 import pytest
+from committed import reports
 from docs.docs_pages import ROOT, text
 
 ROWS = re.findall(r"^\| `([\w-]+)\.yaml` \| (\d+) \| ([\d.]+) \| (\d+) \| (\d+) \|$", text("recipes.md"), re.M)
@@ -14,7 +15,7 @@ REPORT = {"digits-attention-controls": "attention-controls-digits"}
 
 
 def test_every_committed_report_has_a_line():
-    assert {REPORT.get(grid, grid) for grid, *_ in ROWS} == {p.name for p in (ROOT / "reports").iterdir() if p.is_dir()}
+    assert {REPORT.get(grid, grid) for grid, *_ in ROWS} == {p.name for p in reports()}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r[0])

@@ -67,7 +67,7 @@ ALLOWED = {
     "restore": {"errors", "trial"},
     "registry": {"errors", "foreign"},
     "sources": {"errors"},
-    "foreign": {"errors", "sources"},
+    "foreign": {"contracts", "errors", "sources"},
     "discovery": {"hookspecs", "registry", "errors"},
     "scaffold": {"registry", "errors"},
     "grid": {"trial", "registry", "sources", "foreign", "errors", "contracts", "data"},

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from browser import look, needed
+from committed import reports
 from report.complete import complete_evidence
 from report.hostile import hostile_evidence
 
 from harness.report import build
 
 pytestmark = needed
-COMMITTED = Path(__file__).parents[2] / "reports"
 
 MORE = """return {
   rows: page.querySelectorAll("tr").length,
@@ -79,7 +79,7 @@ def test_a_complete_study_of_attention_fits_too(width: int, complete: Path, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("page", sorted(COMMITTED.glob("*/report.html")), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("page", [p / "report.html" for p in reports()], ids=lambda p: p.parent.name)
 def test_every_committed_report_fits_and_needs_no_network(page: Path, width: int, tmp_path: Path):
     found, log = look(page, width, tmp_path)
 
