@@ -56,8 +56,8 @@ COMMANDS = """\
 
 `list`, `show`, `compare`, `doctor` and `check` take `--json`: one JSON document on standard output, nothing else.
 Its keys are listed below with each command, `[]` for the entries of a list, `<name>` for a key that is a name; they
-stay as they are, and later versions may add some. A number that is not finite is the text `nan`, `inf` or `-inf`. Errors and
-warnings stay text on standard error, and exit codes are the same.
+stay as they are, and later versions may add some. A number that is not finite is the text `nan`, `inf` or `-inf`.
+Errors and warnings stay text on standard error, and exit codes are the same.
 
 What goes to a file or a pipe has no colours and no bars, and a row of a table stays on its line."""
 

@@ -136,13 +136,15 @@ def _sizes_of(config: Config, registry: Registry, io: IO) -> Mapping[str, tuple[
     return sizer.sizes
 
 
-def _told(config: Config, registry: Registry, model: nn.Module) -> Sequence[str]:
-    """What a kind of block has to say about all blocks of one model (its attribute `told`)."""
-    target = registry.get("attention", config.attention.name).load()
-    kind: Any = target if isinstance(target, type) else None
-    blocks = [m for name, m in model.named_modules() if name.endswith(".attention") and kind and isinstance(m, kind)]
-    said = getattr(target, "told", None)
-    return tuple(said(blocks)) if blocks and said is not None else ()
+def told_by_blocks(model: nn.Module) -> tuple[str, ...]:
+    """What each kind of block has to say about all its blocks of one model (its attribute `told`)."""
+    blocks = [module for name, module in model.named_modules() if name.endswith(".attention")]
+    said: list[str] = []
+    for kind in dict.fromkeys(map(type, blocks)):
+        told: Any = getattr(kind, "told", None)
+        if told is not None:
+            said += told([block for block in blocks if type(block) is kind])
+    return tuple(dict.fromkeys(said))
 
 
 def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
@@ -168,7 +170,7 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     if not losses:
         raise ConfigError("a trial needs at least one loss")
     speakers = (model, *(term.loss for term in losses))
-    told = _told(config, registry, model)
+    told = told_by_blocks(model)
     notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())), *told)
     marks = tuple(dict.fromkeys(mark for s in speakers for mark in getattr(s, "marks", ())))
     return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks)

@@ -17,12 +17,9 @@ def cautions(record: Record, model: nn.Module) -> tuple[str, ...]:
     A record's other notes are about its data and how it was built; they change no prediction and stand among the facts.
     The blocks are asked, and not the record's notes searched, as nothing in those tells whose they are.
     """
-    blocks = [module for name, module in model.named_modules() if name.endswith(".attention")]
-    said: dict[str, None] = {}
-    for kind in dict.fromkeys(map(type, blocks)):
-        told = getattr(kind, "told", None)
-        if told is not None:
-            said |= dict.fromkeys(one_line(n).rstrip(".") for n in told([b for b in blocks if type(b) is kind]))
+    from ..assembly import told_by_blocks
+
+    said = dict.fromkeys(one_line(n).rstrip(".") for n in told_by_blocks(model))
     marks = [f"The trial is marked: {mark}." for mark in record.marks]
     return (*marks, *(f"Its attention: {note}." for note in said))
 
