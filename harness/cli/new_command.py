@@ -29,8 +29,8 @@ def command(context: click.Context, kind: str, name: str, out: Path | None) -> i
     """Write a complete package that adds the component NAME of KIND: a working example to replace.
 
     NAME is small letters, digits and underscores, and not the name of a component of that kind that there is already.
-    The package has an entry point, a module, tests, a README, a place for a licence, and a grid of three lines that
-    trains in seconds without a download. Nothing that exists is overwritten.
+    The package has an entry point, a module, tests, a README, a place for a licence, and a grid of four lines that
+    trains in a minute or two without a download. Nothing that exists is overwritten.
     """
     from .. import discovery
     from ..scaffold import create

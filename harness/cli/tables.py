@@ -43,6 +43,8 @@ def plural(count: int, noun: str) -> str:
 
 def summary(result: StudyResult) -> None:
     """The primary metric of every row with its interval over seeds, its difference to the baseline, and the verdict."""
+    from ..stats import minus
+
     metric = next(m for m in result.evidence.metrics if m.name == result.evidence.select)
     scale, unit, points = (100, " %", " pp") if metric.unit == "%" else (1, f" {metric.unit}", f" {metric.unit}")
 
@@ -51,7 +53,7 @@ def summary(result: StudyResult) -> None:
         if not math.isfinite(middle):
             return "–"
         half = f" ± {(high - low) / 2:.2f}" if math.isfinite(high - low) else ""
-        return f"{middle:{sign}.2f}{half}{unit}"
+        return f"{minus(f'{middle:{sign}.2f}')}{half}{unit}"
 
     records = result.table().to_dict("records")
     rows = [
@@ -65,7 +67,9 @@ def summary(result: StudyResult) -> None:
         for row in records
     ]
     plain_table(("row", "seeds", metric.name, "difference", "verdict"), rows)
-    click.echo(f"{metric.name}: {metric.definition}; {metric.better} is better; on test; ± half a 95 % interval")
+    several = any(row["n"] > 1 for row in records)
+    shown_as = "; ± half a 95 % interval" if several else "; one seed a row, so there is no interval and no verdict"
+    click.echo(f"{metric.name}: {metric.definition}; {metric.better} is better; on test{shown_as}")
     if any("LEAKS" in row["marks"] for row in records):
         click.echo(
             "LEAKS: the model reads frames that it is asked to predict, so its row is not compared with the others"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..stats import ClassDifferences
+from ..stats import ClassDifferences, minus
 from . import numbers
 from .analysis import Analysis
 from .document import Block, Column, Entry, Fold, Gallery, Line, Picture, Pre, Section, Table, Text, Tone
@@ -120,7 +120,7 @@ def _moved(row: ByClass, k: int, names: tuple[str, ...], sign: int) -> str:
     wrong = sign * row.moved[k]
     wrong[k] = -np.inf
     j = int(wrong.argmax())
-    return f"{names[j]} {sign * wrong[j]:+.3g}".replace("-", "−") if wrong[j] > 0 else numbers.NONE
+    return f"{names[j]} {minus(f'{sign * wrong[j]:+.3g}')}" if wrong[j] > 0 else numbers.NONE
 
 
 def _multiplicity(rows: list[ByClass]) -> str:

@@ -6,6 +6,8 @@ import hashlib
 import re
 import unicodedata
 
+from markupsafe import Markup, escape
+
 _MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]#|~$!^"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -54,6 +56,16 @@ def markdown(text: object) -> str:
 
 
 _ENTITY = {":": "&#58;", ".": "&#46;"}
+
+
+def prose(text: object) -> str:
+    """`markdown`, but words of a grid or a command between backticks are code. A name in it can become code at most."""
+    return re.sub(r"\\`(\w(?:[\w.: =/-]|\\_)*)\\`", lambda m: f"`{m[1].replace(chr(92), '')}`", markdown(text))
+
+
+def html_prose(text: object) -> Markup:
+    """The same for HTML: everything is escaped first, and what is made code holds nothing that was."""
+    return Markup(re.sub(r"`(\w[\w.: =/-]*)`", r"<code>\1</code>", str(escape(one_line(text)))))
 
 
 def fenced(text: str) -> str:

@@ -33,7 +33,9 @@ def only_one(analysis: Analysis) -> Section | None:
         return None
     blocks: list[Block] = [_counts(arms, found), Text(_chance(arms), "muted")]
     if _stale(arms, found):
-        blocks.append(Text("It was made of other trials than those of this report; run `ablate` again.", "muted"))
+        blocks.append(
+            Text("It was made of other trials than those of this report; `harness ablate` makes it anew.", "muted")
+        )
     if controls := [a for a in analysis.arms if a.cell.control]:
         blocks.append(Text(f"Left out: {numbers.plural(len(controls), 'control row')}.", "muted"))
     by_key = {f.key: f for f in found.figures}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 
+from ..stats import minus
 from .document import Picture
 from .escaping import shorten
 from .style import PAPER, canvas, picture
@@ -124,4 +125,4 @@ def brief(number: float, signed: bool = False) -> str:
     else:
         text = f"{number:.0f}" if abs(number) >= 99.5 else f"{number:.1f}"
     text = "0" if float(text.rstrip("k")) == 0 else text
-    return f"{'+' if signed and number > 0 and text != '0' else ''}{text}".replace("-", "−")
+    return f"{'+' if signed and number > 0 and text != '0' else ''}{minus(text)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .document import Document
+from .escaping import html_prose
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -27,6 +28,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = html_prose
     environment.globals["kind"] = lambda block: type(block).__name__
     environment.globals["data_uri"] = lambda picture: _data_uri(picture.media, picture.content)
     environment.globals["still_uri"] = lambda picture: _data_uri("image/png", picture.still)

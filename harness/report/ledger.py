@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..stats import minus
 from ..trial import format_value
 from . import numbers
 from .analysis import Analysis, Arm
@@ -93,7 +94,7 @@ def _plain(number: float) -> str:
 
 def _cosine(arm: Arm, key: str, other: str) -> str:
     found = curve(arm, f"ledger/{key}~{other}/cosine") or curve(arm, f"ledger/{other}~{key}/cosine")
-    return numbers.NONE if found is None else f"{found.mean[-1] + 0.0:+.2f}".replace("-", "−")
+    return numbers.NONE if found is None else minus(f"{found.mean[-1] + 0.0:+.2f}")
 
 
 def _shares(arm: Arm, names: Sequence[str]) -> Picture | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .document import Block, Bullets, Document, Entry, Fold, Gallery, Item, Line, Picture, Pre, Table, Text
-from .escaping import fenced, markdown
+from .escaping import fenced, markdown, prose
 
 _STRONG = ("better", "worse", "bad", "good")
 
@@ -22,16 +22,16 @@ def _blocks(blocks: Sequence[Block]) -> Iterator[str]:
     for block in blocks:
         match block:
             case Text():
-                yield markdown(block.text)
+                yield prose(block.text)
             case Bullets():
                 quote = "> " if block.warning else ""
                 head = [f"> **{markdown(block.warning)}**\n>"] if block.warning else []
                 yield "\n".join([*head, *(f"{quote}- {_item(item)}" for item in block.items)])
             case Table():
-                yield markdown(block.caption)
+                yield prose(block.caption)
                 yield table(block)
             case Gallery():
-                yield markdown(block.caption)
+                yield prose(block.caption)
                 yield "\n".join(_picture(p) for p in block.pictures)
             case Pre():
                 yield fenced(block.text)
@@ -44,7 +44,7 @@ def _item(item: Item) -> str:
     who = f"**{markdown(item.label)}**" if item.label else ""
     word = f"({markdown(item.word)})" if item.word else ""
     lead = " ".join(p for p in (who, word) if p)
-    return f"{lead}: {markdown(item.text)}" if lead else markdown(item.text)
+    return f"{lead}: {prose(item.text)}" if lead else prose(item.text)
 
 
 def _picture(picture: Picture) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..contracts import Figure
+from ..stats import minus
 from . import numbers
 from .analysis import Arm
 from .document import Block, Column, Entry, Fold, Gallery, Line, Picture, Table, Text
@@ -148,6 +149,4 @@ def _number(number: float, signed: bool) -> str:
         return numbers.NONE
     if not signed and number.is_integer():
         return f"{number:,.0f}"
-    return (f"{number:+.3f}" if signed else f"{number:.3f}" if abs(number) < 1000 else f"{number:,.1f}").replace(
-        "-", "−"
-    )
+    return minus(f"{number:+.3f}" if signed else f"{number:.3f}" if abs(number) < 1000 else f"{number:,.1f}")

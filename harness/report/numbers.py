@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..contracts import Metric
-from ..stats import Interval
+from ..stats import Interval, minus
 
 NONE = "–"
 
@@ -24,7 +24,7 @@ def value(number: float | None, unit: str, signed: bool = False) -> str:
         text = f"{number:{sign},.0f}"
     else:
         text = f"{number + 0.0:{sign}.4g}"
-    return text.replace("-", "−") if "e" not in text else text
+    return minus(text)
 
 
 def span(low: float | None, high: float | None, unit: str, signed: bool = False) -> str:

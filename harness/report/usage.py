@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from ..contracts import Metric
-from ..stats import Difference, mean_interval, quantity
+from ..stats import Difference, mean_interval, minus, quantity
 from ..stats.wording import between
 from . import numbers
 from .analysis import Analysis, Arm
@@ -178,7 +178,7 @@ def _line(p: Probed, metric: Metric) -> Line:
 
 
 def _plain(value: float | None, digits: int = 3) -> str:
-    return numbers.NONE if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    return numbers.NONE if value is None else minus(f"{round(value, digits) + 0.0:.{digits}f}")
 
 
 def _lost(d: Difference, metric: Metric) -> Entry:

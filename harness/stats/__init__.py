@@ -7,7 +7,7 @@ from .intervals import Interval, mean_interval
 from .paired import Difference, holm, mde, paired_difference, welch_difference
 from .resample import Resampled, hierarchical_bootstrap
 from .verdicts import Verdict, verdict
-from .wording import quantity
+from .wording import minus, quantity
 
 __all__ = [
     "ClassDifferences",
@@ -22,6 +22,7 @@ __all__ = [
     "holm",
     "mde",
     "mean_interval",
+    "minus",
     "paired_difference",
     "quantity",
     "verdict",

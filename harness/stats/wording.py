@@ -12,11 +12,16 @@ def quantity(value: float, unit: str = "", *, signed: bool = False, difference: 
     sign = "+" if signed else ""
     if unit in ("%", "relative %"):
         value = round(100 * value, 2) + 0.0  # adding zero turns "-0.00" into "0.00"
-        return f"{value:{sign}.2f} {'pp' if difference and unit == '%' else '%'}"
+        return f"{minus(f'{value:{sign}.2f}')} {'pp' if difference and unit == '%' else '%'}"
     value += 0.0
     whole = float(value).is_integer() and (abs(value) >= 1000 or unit == "parameters")
-    text = f"{value:{sign},.0f}" if whole else f"{value:{sign}.4g}"
+    text = minus(f"{value:{sign},.0f}" if whole else f"{value:{sign}.4g}")
     return f"{text} {unit}" if unit else text
+
+
+def minus(text: str) -> str:
+    """A formatted number with the sign that is as wide as a plus; `1e-05` stays as it can be read back."""
+    return text if "e" in text else text.replace("-", "−")
 
 
 def between(low: float, high: float, unit: str = "", *, signed: bool = False, difference: bool = False) -> str:

@@ -142,7 +142,7 @@ def test_report_writes_the_same_bytes_again_without_training(study: Path):
     assert "no study 'tinny'" in missing.stderr
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_exits_with_130_and_the_next_call_goes_on(tmp_path: Path, workers: str):
     write_grid(tmp_path, GRID.replace("seeds: 2", "seeds: 1"), epochs=20)  # more than a busy machine reads late
     command = [sys.executable, "-u", "-m", "harness", "ablate", "--grid", "grid.yaml", "--workers", workers]

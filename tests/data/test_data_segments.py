@@ -71,9 +71,9 @@ def test_nothing_is_cut_where_nothing_changes() -> None:
 def test_the_longest_video_of_tvsum_takes_seconds(penalty: float) -> None:
     x = random(1300, 64)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    start = time.perf_counter()
+    start = time.process_time()
     kernel_segments(x, penalty=penalty)  # noise, so that no early end helps
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize("total", [4097, 20_000])
@@ -84,9 +84,9 @@ def test_a_long_sequence_is_cut_as_the_means_of_neighbouring_rows_are(total: int
     stretch = -(-total // 4096)
     pooled = np.array([x[i : i + stretch].astype(np.float64).mean(axis=0) for i in range(0, total, stretch)])
     assert len(pooled) <= 4096
-    start = time.perf_counter()
+    start = time.process_time()
     found = kernel_segments(x)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     expected = kernel_segments(pooled) * stretch
     assert len(expected) >= 30
     assert found[:, 0].tolist() == expected[:, 0].tolist()

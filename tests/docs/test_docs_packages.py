@@ -135,6 +135,7 @@ def test_the_block_and_the_store_and_the_report_are_what_the_pages_say(home: Pat
         assert re.search(rf"\*\*[^*]*\b{name}\b[^*]*\*\*", text("reports.md").lower()), column
 
 
+@pytest.mark.slow
 def test_the_studies_of_the_other_pages_run(home: Path):
     printed = run(home, "-c", DRIVER, *TRAINED)
     assert "Warning" not in printed

@@ -18,7 +18,7 @@ from harness.loading import Loader
 from harness.trial import Choice
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -375,7 +375,7 @@ def test_a_difference_within_the_tolerances_is_no_contradiction() -> None:
 def test_an_order_against_the_papers_own_numbers_is_impossible() -> None:
     judged = audit(top1(93.5, "hybrid_sequential"), top1(93.2, "se"), order("se", "hybrid_sequential"))
     assert judged[2].verdict == "impossible"
-    assert "they leave -0.40 pp to -0.20 pp" in judged[2].sentence
+    assert "they leave −0.40 pp to −0.20 pp" in judged[2].sentence
 
 
 def test_two_numbers_for_one_row_are_both_impossible() -> None:

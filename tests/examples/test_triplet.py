@@ -43,6 +43,7 @@ def test_the_wheel_holds_the_package_and_its_entry_point_alone(wheel: Path):
     assert "[harness]\ntriplet = harness_triplet" in points
 
 
+@pytest.mark.slow
 def test_it_is_installed_studied_and_taken_out_again(wheel: Path, tmp_path: Path):
     env = fresh.make(tmp_path)
     assert "triplet" not in env.harness("list", "attention").stdout

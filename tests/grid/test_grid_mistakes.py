@@ -127,10 +127,10 @@ def test_a_hostile_file_is_refused_quickly_and_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | bytes, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    start = time.perf_counter()
+    start = time.process_time()
     found = mistakes(Path("g.yaml"), text)
     assert any(message in m for m, _ in found)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert not Path("PWNED").exists()
 
 

@@ -16,7 +16,7 @@ from report.evidence import make_evidence, make_figures
 from report.hostile import NASTY, hostile_evidence
 
 from harness.report import build
-from harness.report.escaping import csv_text, fenced, latex, markdown, one_line, slug
+from harness.report.escaping import csv_text, fenced, html_prose, latex, markdown, one_line, prose, slug
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +162,22 @@ def test_characters_without_a_glyph_do_not_stop_the_report(tmp_path: Path):
     evidence = dataclasses.replace(evidence, figures=lambda _: figures)
 
     assert "🚀" in build(evidence, tmp_path).read_text()
+
+
+def test_words_of_a_grid_in_a_sentence_are_code_in_both_formats():
+    assert prose("set `batch_size` or `train.epochs: 3`, not 2") == "set `batch_size` or `train.epochs: 3`, not 2"
+    assert html_prose("the `batch_size` < 3") == "the <code>batch_size</code> &lt; 3"
+    # What no grid holds is no code, and a backtick without a partner stays one.
+    assert prose("`a|b` and `c") == "\\`a\\|b\\` and \\`c"
+    assert html_prose("`<img>` `c") == "`&lt;img&gt;` `c"
+
+
+@given(st.text(alphabet="`ab_|<*[\\ ", max_size=30))
+@settings(max_examples=300, deadline=None)
+def test_code_in_a_sentence_opens_nothing_that_it_does_not_close(text: str):
+    plain, page = prose(text), html_prose(text)
+
+    left = re.sub(r"(?<!\\)(?:\\\\)*`\w[\w ]*`", "", plain)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|`*\[\]<>]", left)
+    assert page.count("<") == 2 * page.count("<code>")
+    assert page.count("<code>") == page.count("</code>")

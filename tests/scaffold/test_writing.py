@@ -55,10 +55,15 @@ def test_a_package_is_complete(tmp_path: Path, kind: str):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_grid_has_three_lines_and_names_the_component(kind: str):
+def test_the_grid_has_four_lines_names_the_component_and_can_end_in_a_verdict(kind: str):
     text = writing.render(Names(kind, "my_thing"))["my_thing.yaml"]
-    assert len(text.splitlines()) == 3
-    assert "my_thing" in yaml.safe_load(text)["axes"][kind]
+    assert len(text.splitlines()) == 4
+    grid = yaml.safe_load(text)
+    assert "my_thing" in grid["axes"][kind]
+    assert grid["seeds"] >= 3, "with one seed there is no interval, and with two hardly one"
+    assert any(len(rows) > 1 for rows in grid["axes"].values()), "something to compare with"
+    if kind == "attention":
+        assert grid["axes"]["attention"] == ["none", "se", "my_thing"], "is it better than what everybody has?"
 
 
 @pytest.mark.parametrize("kind", KINDS)
