@@ -113,18 +113,22 @@ def _print(found: Comparison) -> None:
 
 
 def _cells(change: Change, metric: Metric) -> tuple[str, str, str, str]:
-    scale, unit, points = (100, " %", " pp") if metric.unit == "%" else (1, f" {metric.unit}", f" {metric.unit}")
+    from ..stats import minus
 
+    scale, unit, points = (100, " %", " pp") if metric.unit == "%" else (1, f" {metric.unit}", f" {metric.unit}")
     form = ".2f" if metric.unit == "%" else ".4g"
 
     def shown(value: float | None) -> str:
-        return "–" if value is None else f"{scale * value:{form}}{unit}".rstrip()
+        return "–" if value is None else f"{minus(f'{scale * value:{form}}')}{unit}".rstrip()
+
+    def signed(value: float) -> str:
+        return minus(f"{scale * value + 0.0:+{form}}")
 
     difference = "–"
     if change.difference is not None:
-        difference = f"{scale * change.difference:+{form}}"
+        difference = signed(change.difference)
         if change.low is not None and change.high is not None:
-            difference += f" [{scale * change.low:+{form}}, {scale * change.high:+{form}}]"
+            difference += f" [{signed(change.low)}, {signed(change.high)}]"
         difference = f"{difference}{points}".rstrip()
     how = _HOW[change.method]
     if change.method == "paired":

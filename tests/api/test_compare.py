@@ -172,7 +172,7 @@ def test_an_interval_is_printed_in_points(capsys: pytest.CaptureFixture[str], ru
     shown = capsys.readouterr().out
     assert "A: before" in shown
     assert "91.33 %" in shown
-    assert "+2.00 [-0.48, +4.48] pp" in shown
+    assert "+2.00 [−0.48, +4.48] pp" in shown
     assert "paired, 3 seeds" in shown
 
 
