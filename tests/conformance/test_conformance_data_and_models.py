@@ -30,6 +30,8 @@ MODELS = [
     ("none", "NeedsAttention"),
     ("sites", "Renames"),
     ("sites", "Idle"),
+    ("sites", "Discards"),
+    ("sites", "DiscardsInTraining"),
     ("sites", "AnyPlace"),
     ("attention", "OneBlock"),
     ("groups", "Ungrouped"),
@@ -80,6 +82,10 @@ def test_a_task_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> No
 def test_what_has_no_fault_passes(kind: str, module: str) -> None:
     found = levels(kind, f"conformance.broken_{module}:Good", "")
     assert of(found, "passed") == set(found) - {"entry"}
+
+
+def test_what_starts_at_zero_behind_a_block_does_not_hide_it() -> None:
+    assert not of(levels("model", "conformance.broken_models:ZeroBranch", "sites"), "failed")
 
 
 def test_a_metric_that_chooses_checkpoints_must_be_shown() -> None:
