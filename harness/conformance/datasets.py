@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..contracts import DatasetInfo, Spec, Split
 from ..data import data_root
+from .contents import Seen, altered, copies, look
 from .findings import Broken
 from .general import environment
 from .running import Check, Subject
@@ -20,9 +21,6 @@ from .running import Check, Subject
 SPLITS = ("train", "val", "test")
 SLOWEST = 2.0
 """Seconds that a second `describe` may take; hashes of files are remembered by then."""
-LOOKED_AT = 32
-"""Items of a split whose content is compared with that of others, of arrays up to the following bytes each."""
-LARGEST = 2**20
 
 _DESCRIBE = """\
 import importlib, json, sys, time
@@ -171,25 +169,21 @@ def _disjoint(subject: Subject) -> str:
                     where = f"of fold {fold}" if fold else ""
                     raise Broken(f"item '{item}' {where} is in {seen[item]} and in {name}".replace("  ", " "))
                 seen[item] = name
-    _contents(_splits(subject))
-    return "no item is in two splits, by its id and by the content of the first items"
+    return "no id is in two splits"
 
 
-def _contents(splits: Mapping[str, Split]) -> None:
-    """Ids may differ where items do not. Single equal items occur in real data; a split that is all copies does not."""
-    found: dict[str, list[bytes]] = {}
-    for name, split in splits.items():
-        first = split.batch([0], 0)
-        if first[next(iter(first))].nbytes <= LARGEST:
-            found[name] = [_bytes(split.batch([i], 0)) for i in range(min(LOOKED_AT, len(split)))]
-    for name, items in found.items():
-        for other, theirs in found.items():
-            if name != other and len(items) > 1 and set(items) <= set(theirs):
-                raise Broken(f"the first {len(items)} items of {name} are all among the first of {other}")
+def _seen(subject: Subject) -> dict[str, Seen]:
+    found: dict[str, Seen] = subject.once("seen", lambda: look(_splits(subject), _info(subject)))
+    return found
 
 
-def _bytes(batch: Mapping[str, Tensor]) -> bytes:
-    return b"".join(batch[k].contiguous().numpy().tobytes() for k in sorted(batch) if k != "index")
+def _copies(subject: Subject) -> str:
+    folds = [{n: s.ids for n, s in _splits(subject, fold).items()} for fold in range(_info(subject).folds)]
+    return copies(_seen(subject), folds)
+
+
+def _altered(subject: Subject) -> str:
+    return altered(_seen(subject))
 
 
 def _pure(subject: Subject) -> str:
@@ -250,6 +244,19 @@ DATASET = (
         "a test item that was trained on makes the test score worthless",
         "split before anything else, and give an item the same id wherever it stands",
         _disjoint,
+    ),
+    Check(
+        "copies",
+        "an item that was trained on makes the test score worthless under another id, too",
+        "take equal items out of all splits but one before you split, and oversample behind the split alone",
+        _copies,
+    ),
+    Check(
+        "altered",
+        "a brighter, mirrored or noisy copy of a training item is no new item, and a model need not generalise to it",
+        "split before anything else, and augment the training split alone; if both splits look alike for another "
+        "reason, say it: departs={'altered': reason}",
+        _altered,
     ),
     Check(
         "pure",

@@ -139,6 +139,54 @@ class Copies(Good):
         return found
 
 
+class Renamed(Part):
+    """Each second item is a training item under another id."""
+
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(i if i % 2 else self.start + i).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+
+
+class HalfCopies(Good):
+    """Half of the test items are training images under other ids."""
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        return (Renamed if name == "test" else Part)(COUNTS[name], STARTS[name])
+
+
+class Brighter(Part):
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(i).integers(0, 256, (3, 8, 8), dtype=np.uint8) // 2 + 90
+
+
+class Mirrored(Part):
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(i).integers(0, 256, (3, 8, 8), dtype=np.uint8)[:, :, ::-1].copy()
+
+
+class Noisy(Part):
+    def image(self, i: int) -> np.ndarray:
+        exact = np.random.default_rng(i).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+        noise = np.random.default_rng(1000 + i).normal(0, 8, exact.shape)
+        return np.clip(exact + noise, 0, 255).astype(np.uint8)
+
+
+class BrighterTest(Good):
+    """Test items are training images made brighter."""
+
+    changed: type[Part] = Brighter
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        return (self.changed if name == "test" else Part)(COUNTS[name], STARTS[name])
+
+
+class MirroredTest(BrighterTest):
+    changed = Mirrored
+
+
+class NoisyTest(BrighterTest):
+    changed = Noisy
+
+
 class Fresh(Part):
     def image(self, i: int) -> np.ndarray:
         return np.random.default_rng().integers(0, 256, (3, 8, 8), dtype=np.uint8)

@@ -20,7 +20,11 @@ DATASETS = [
     ("specs", "WrongType"),
     ("specs", "LabelsFromOne"),
     ("disjoint", "Overlap"),
-    ("disjoint", "Copies"),
+    ("copies", "Copies"),
+    ("copies", "HalfCopies"),
+    ("altered", "BrighterTest"),
+    ("altered", "MirroredTest"),
+    ("altered", "NoisyTest"),
     ("pure", "Random"),
     ("extras", "Nothing"),
 ]
