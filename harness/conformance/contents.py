@@ -28,21 +28,23 @@ SMALLEST = 64
 """Bytes; shorter items may be equal by chance."""
 COPIES = 0.02
 """Share of exact copies that fails. A few are found in well-known data, and move a score by less than their share."""
-SIDE = 16
-"""Pixels a side of the picture that images are compared by."""
+SIDE, BINS = 16, (4, 8, 8)
+"""Pixels a side of the picture that images are compared by; times, height and width of that of clips."""
 ASKED = 1000
 """Items of a split whose nearest neighbour is looked for, among all that were read of the others."""
 LIKE, ALIKE = 0.95, 0.999
 """Correlations between which the limit lies; where, the training items say among themselves."""
-SUSPECT, TOO_ALIKE, FEWEST = 0.05, 0.25, 4
+SUSPECT, TOO_ALIKE, FEWEST = 0.1, 0.25, 4
 """Shares of items beyond the limit that are a warning and a failure, and the least number of either."""
 NOT_LOOKED_FOR = "crops, shifts, turns, other scales and heavy noise are not looked for"
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was read of a split of `size` items: ids and digests, for images small pictures [H, W]; `blank`: how many
-    of them show nothing, and are left out: they are no copies of each other."""
+    """What was read of a split of `size` items: ids, digests, and for images and clips small pictures [(T,) H, W].
+
+    `blank`: how many of the items show nothing, and are left out: they are no copies of each other.
+    """
 
     size: int
     blank: int = 0
@@ -104,19 +106,20 @@ def _items(batch: Mapping[str, Tensor], info: DatasetInfo, count: int) -> Iterat
 
 
 def pictures(x: Tensor, spec: Spec | None) -> Tensor | None:
-    """Grey, small, without mean, of norm 1: [B, H, W], zeros for a blank one. None for what is no image and no clip.
+    """Grey, small, without mean, of norm 1: [B, (T,) H, W], zeros for a blank one; None for what is no image or clip.
 
     The product of two is their correlation, which brightness and contrast do not change.
     """
     if spec is None or spec.axes not in ("CHW", "TCHW"):
         return None
-    grey = x.float().mean(dim=tuple(range(1, x.ndim - 2)))[:, None]
-    side = (min(SIDE, grey.shape[-2]), min(SIDE, grey.shape[-1]))
-    small = F.adaptive_avg_pool2d(grey, side).flatten(1)
+    grey = x.float().mean(dim=-3)  # [B, H, W] or [B, T, H, W]
+    bins = (SIDE, SIDE) if spec.axes == "CHW" else BINS
+    size = [min(n, m) for n, m in zip(bins, grey.shape[1:], strict=True)]
+    small = F.interpolate(grey[:, None], size, mode="area").flatten(1)
     small = small - small.mean(1, keepdim=True)
     norm = small.norm(dim=1, keepdim=True)
     blank = norm < 1e-3 * grey.flatten(1).abs().amax(1, keepdim=True).clamp(min=1e-6)
-    return torch.where(blank, 0.0, small / norm.clamp(min=1e-12)).reshape(len(x), *side)
+    return torch.where(blank, 0.0, small / norm.clamp(min=1e-12)).reshape(len(x), *size)
 
 
 def copies(seen: Mapping[str, Seen], folds: Sequence[Mapping[str, Sequence[str]]]) -> str:
@@ -185,7 +188,7 @@ def altered(seen: Mapping[str, Seen]) -> str:
 
 
 def _unique(seen: Seen | None, known: set[bytes] | None = None) -> Tensor | None:
-    """The pictures [N, H, W] of items that differ; exact copies of what is known are told of elsewhere."""
+    """The pictures [N, (T,) H, W] of items that differ; exact copies of what is known are told of elsewhere."""
     if seen is None or not seen.looks:
         return None
     kept: dict[bytes, Tensor] = {}

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..contracts import DatasetInfo, Spec, Split
 from ..data import data_root
+from ..errors import DataError
 from .contents import Seen, altered, copies, look
+from .described import fingerprint, light
 from .findings import Broken
-from .general import environment
 from .running import Check, Subject
 
 SPLITS = ("train", "val", "test")
-SLOWEST = 2.0
-"""Seconds that a second `describe` may take; hashes of files are remembered by then."""
-
-_DESCRIBE = """\
-import importlib, json, sys, time
-from pathlib import Path
-module, _, path = sys.argv[1].partition(":")
-target = importlib.import_module(module)
-for part in path.split("."):
-    target = getattr(target, part)
-def tupled(value):
-    return tuple(map(tupled, value)) if isinstance(value, list) else value
-options = {k: tupled(v) for k, v in json.loads(sys.argv[3]).items()}
-before = set(sys.modules)
-first = target.describe(Path(sys.argv[2]), **options)
-start = time.perf_counter()
-again = target.describe(Path(sys.argv[2]), **options)
-heavy = ("torch", "torchvision", "PIL", "cv2", "av", "decord", "imageio", "torchcodec", "sklearn")
-print("FOUND" + json.dumps({
-    "seconds": time.perf_counter() - start,
-    "prints": [first.fingerprint, again.fingerprint],
-    "heavy": [name for name in heavy if name in sys.modules],
-}))
-"""
 
 
 def _open(subject: Subject) -> str:
@@ -55,7 +28,19 @@ def _open(subject: Subject) -> str:
         raise Broken(f"`describe` gives a {type(info).__name__}, and no harness.contracts.DatasetInfo")
     data = target(root, **options)
     subject.kept |= {"info": info, "data": data, "root": root}
+    _first(subject)
     return ", ".join(f"{info.sizes.get(name, 0):,} {name}" for name in SPLITS)
+
+
+def _first(subject: Subject) -> None:
+    """Read one item of each split, so that files which are not here are noticed now; other faults have their checks."""
+    try:
+        for split in _splits(subject).values():
+            split.batch([0], 0)
+    except DataError:
+        raise
+    except Exception:
+        return
 
 
 def _info(subject: Subject) -> DatasetInfo:
@@ -68,42 +53,6 @@ def _splits(subject: Subject, fold: int = 0) -> dict[str, Split]:
     data = subject.kept["data"]
     found = {name: data.split(name, fold) for name in SPLITS}
     return {name: split for name, split in found.items() if len(split)}
-
-
-def _light(subject: Subject) -> str:
-    found = subject.once("described", lambda: _described(subject))
-    if found["heavy"]:
-        raise Broken(f"`describe` imports {', '.join(found['heavy'])}")
-    if found["seconds"] > SLOWEST:
-        raise Broken(f"a second `describe` takes {found['seconds']:.1f} s, more than {SLOWEST:g} s")
-    return f"a second `describe` takes {1000 * found['seconds']:.1f} ms, and imports no torch and no decoder"
-
-
-def _described(subject: Subject) -> dict[str, Any]:
-    """What `describe` does in a process of its own, with another seed of hashes than here."""
-    arguments = [subject.component.target, str(subject.kept["root"]), json.dumps(subject.chosen(), default=str)]
-    done = subprocess.run(
-        [sys.executable, "-c", _DESCRIBE, *arguments],
-        env={**environment(), "PYTHONHASHSEED": "271"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Broken(f"`describe` fails in a fresh process: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    found: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND")[2])
-    return found
-
-
-def _fingerprint(subject: Subject) -> str:
-    here = _info(subject).fingerprint
-    again = subject.target.describe(subject.kept["root"], **subject.chosen()).fingerprint
-    if not isinstance(here, str) or not here:
-        raise Broken(f"the fingerprint is {here!r}")
-    for other in (again, *subject.once("described", lambda: _described(subject))["prints"]):
-        if other != here:
-            raise Broken(f"the fingerprint is '{here[:16]}' and, described again, '{str(other)[:16]}'")
-    return f"'{here[:16]}' in three descriptions, two of them in another process"
 
 
 def _sizes(subject: Subject) -> str:
@@ -224,13 +173,14 @@ DATASET = (
         "light",
         "planning, --dry-run and lists describe every dataset, and must not wait for torch or for files to be decoded",
         "import torch and decoders inside the methods of a split; keep what is slow with harness.data.remembered",
-        _light,
+        light,
     ),
     Check(
         "fingerprint",
         "it is part of every trial's id: if it moves, everything is trained again; if it is stuck, nothing is",
-        "hash content, version and options with harness.data.fingerprint; use no set order, time or hash()",
-        _fingerprint,
+        "hash content, version and all options that change the data with harness.data.fingerprint; use no set order, "
+        "time or hash()",
+        fingerprint,
     ),
     Check("sizes", "batches are cut and reports count by these numbers", "compute both from one list", _sizes),
     Check(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
+
+from harness.errors import DataError
 
 
 class Good(nn.Module):
@@ -193,3 +196,20 @@ class NoDefault(Good):
 class Open(Good):
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__(channels)
+
+
+class RefusesAll(Good):
+    """Skips itself, or would, if want of data were an excuse for a block."""
+
+    def __init__(self, channels: int) -> None:
+        raise DataError("there are no weights", hint="download them")
+
+
+class RefusesMaps(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        raise DataError("there are no weights")
+
+
+class EndsTheTest(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        pytest.skip("not today")

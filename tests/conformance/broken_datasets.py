@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,7 +71,67 @@ class Silent:
         self.root = root
 
 
+class Refuses(Good):
+    """Says that files are missing, and nobody can bring them."""
+
+    @classmethod
+    def describe(cls, root: Path) -> DatasetInfo:
+        raise DataError("made: something is missing")
+
+
+class Gone(Part):
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        if list(index) != [0]:
+            raise DataError("made: the file is damaged")
+        return super().batch(index, draw)
+
+
+class Damaged(Good):
+    """Its files are there, and all but the first item cannot be read."""
+
+    part = Gone
+
+    @classmethod
+    def by_hand(cls, root: Path) -> str:
+        return "put it there"
+
+
+class Seeded(Good):
+    """Options that decide the data: `seed`, and which `part` of them; both are in the fingerprint."""
+
+    hashed: Sequence[str] = ("seed", "part")
+
+    def __init__(self, root: Path, *, seed: int = 0, part: Literal["first", "second", "third"] = "first") -> None:
+        super().__init__(root)
+        self.start = 1000 * seed + 100 * ("first", "second", "third").index(part)
+
+    @classmethod
+    def describe(cls, root: Path, *, seed: int = 0, part: Literal["first", "second", "third"] = "first") -> DatasetInfo:
+        info = Good.describe(root)
+        options = {"seed": seed, "part": part, "first or not": part == "first"}
+        return DatasetInfo(repr([options[key] for key in cls.hashed]), info.specs, info.sizes, info.classes)
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        found = super().split(name)
+        found.start += self.start
+        return found
+
+
+class ForgetsSeed(Seeded):
+    hashed = ("part",)
+
+
+class ForgetsSecond(Seeded):
+    """Two parts are told from the first, and not from each other."""
+
+    hashed = ("seed", "first or not")
+
+
 class Missing(Good):
+    @classmethod
+    def by_hand(cls, root: Path) -> str:
+        return "put it there"
+
     @classmethod
     def describe(cls, root: Path) -> DatasetInfo:
         raise DataError("made: there is no 'images.zip'", hint="put it there")

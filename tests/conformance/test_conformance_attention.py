@@ -136,6 +136,22 @@ def test_options_are_those_given_else_the_example_else_the_defaults() -> None:
     assert not of(levels("attention", known, "options", ratio=3), "failed")
 
 
+@pytest.mark.parametrize("name", ["RefusesAll", "RefusesMaps", "EndsTheTest"])
+def test_a_block_that_refuses_everything_does_not_pass(name: str) -> None:
+    report = check("attention", "good", registry=registry("attention", f"conformance.broken_attention:{name}"))
+    assert not report.ok, str(report)
+    if name == "RefusesAll":
+        (refused,) = report.failures
+        assert refused.what.startswith("DataError: there are no weights (download them); only a dataset, and what")
+
+
+def test_what_declares_files_is_skipped_for_want_of_them() -> None:
+    known = registry("attention", "conformance.broken_attention:RefusesAll", files=("weights",))
+    report = check("attention", "good", registry=known)
+    assert report.ok
+    assert {f.check for f in report.findings if f.what == "there are no weights (download them)"} == {"builds"}
+
+
 def test_a_finding_says_what_why_and_how_to_mend() -> None:
     report = check("attention", "good", registry=registry("attention", "conformance.broken_attention:Missing"))
     assert not report.ok

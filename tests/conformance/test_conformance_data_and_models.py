@@ -14,8 +14,11 @@ from harness.conformance.tasks import TASK
 
 DATASETS = [
     ("opens", "Silent"),
+    ("opens", "Refuses"),
     ("light", "Heavy"),
     ("fingerprint", "OtherInEachProcess"),
+    ("fingerprint", "ForgetsSeed"),
+    ("fingerprint", "ForgetsSecond"),
     ("sizes", "OneMore"),
     ("specs", "WrongType"),
     ("specs", "LabelsFromOne"),
@@ -101,6 +104,21 @@ def test_data_that_are_not_here_are_skipped_with_the_reason() -> None:
     found = levels("dataset", "conformance.broken_datasets:Missing", "opens")
     assert not of(found, "failed")
     assert found.told["opens"] == "made: there is no 'images.zip' (put it there)"
+
+
+def test_options_that_decide_the_data_are_in_the_fingerprint() -> None:
+    found = levels("dataset", "conformance.broken_datasets:Seeded", "fingerprint")
+    assert not of(found, "failed")
+    assert found.told["fingerprint"].endswith("part of it: seed, part")
+    found = levels("dataset", "conformance.broken_datasets:ForgetsSeed", "fingerprint")
+    assert "with seed = 1, 'inputs' of item 0 of train is another, and the fingerprint is" in found.told["fingerprint"]
+
+
+def test_a_file_that_cannot_be_read_behind_the_first_is_a_failure() -> None:
+    found = levels("dataset", "conformance.broken_datasets:Damaged", "specs")
+    assert found["opens"] == "passed"
+    assert {"specs", "pure", "copies"} <= of(found, "failed")
+    assert "DataError: made: the file is damaged" in found.told["specs"]
 
 
 def test_every_check_is_shown_to_fail() -> None:
