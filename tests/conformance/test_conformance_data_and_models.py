@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from conformance.looking import levels, of
 
 from harness.conformance.datasets import DATASET
@@ -53,6 +54,9 @@ TASKS = [
     ("metrics", "Undefined"),
     ("reads", "Picky"),
     ("present", "Shows"),
+    ("present", "Hints"),
+    ("present", "HintsHot"),
+    ("present", "HintsInPixel"),
     ("items", "OtherMean"),
     ("numbers", "Stray"),
     ("perfect_is_best", "WrongWay"),
@@ -93,6 +97,28 @@ def test_what_has_no_fault_passes(kind: str, module: str) -> None:
 
 def test_what_starts_at_zero_behind_a_block_does_not_hide_it() -> None:
     assert not of(levels("model", "conformance.broken_models:ZeroBranch", "sites"), "failed")
+
+
+def test_what_a_task_draws_is_no_target() -> None:
+    assert not of(levels("task", "conformance.broken_tasks:Draws", "present"), "failed")
+
+
+def test_a_copy_of_the_target_in_the_data_is_found_where_the_task_passes_it_on() -> None:
+    from harness.conformance.target_leaks import _tells
+
+    target = torch.tensor([2, 0, 1, 1, 3])
+    assert _tells(7.0 - 2.0 * target, target, None)
+    assert _tells(torch.eye(4)[target], target, None)
+    assert not _tells(torch.arange(5.0), target, None)
+    assert not _tells(torch.ones(5), target, None)
+    scores, mask = torch.rand(2, 6), torch.arange(6) < torch.tensor([[6], [3]])
+    assert _tells((3 * scores + 1).masked_fill(~mask, 9.0), scores, mask)
+    assert not _tells(torch.rand(2, 6), scores, mask)
+
+
+def test_a_task_that_no_output_can_satisfy_is_a_warning() -> None:
+    found = levels("task", "conformance.broken_tasks:Garbled", "perfect_is_best")
+    assert of(found, "warning") == {"perfect_is_best"}
 
 
 def test_a_metric_that_chooses_checkpoints_must_be_shown() -> None:
