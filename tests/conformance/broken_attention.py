@@ -51,6 +51,13 @@ class NormOverBatch(Good):
         return x * torch.sigmoid(self.norm(x.mean(dim=(2, 3))))[..., None, None] * self.gate(x)
 
 
+class Squeezed(Good):
+    """Takes the batch's axis away where it is one item."""
+
+    def gate(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.weight[:, 0, 0] * x.mean(dim=(2, 3)).squeeze(0))[:, :, None, None] + self.bias
+
+
 class NormOverMap(Good):
     """A norm over the places of a map, which refuses a single place in training."""
 
