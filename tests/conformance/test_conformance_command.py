@@ -119,6 +119,39 @@ def test_pytest_refuses_an_unknown_plugin(installed: Path) -> None:
     assert "did you mean 'thing'?" in done.stdout + done.stderr
 
 
+def checked(folder: Path, declared: str | None) -> subprocess.CompletedProcess[str]:
+    """pytest without a provider, in a project whose pyproject.toml says this."""
+    project = folder / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")  # so that pytest itself does not read the other file
+    if declared is not None:
+        (project / "pyproject.toml").write_text(declared)
+    arguments = ("-m", "pytest", "-p", "harness.conformance.plugin", "-p", "no:cacheprovider", "-v")
+    return run(folder, *arguments, "--rootdir", str(project), str(project), plugins="thing")
+
+
+def test_pytest_takes_the_provider_from_the_projects_entry_points(installed: Path) -> None:
+    done = checked(installed, '[project]\nname = "x"\n[project.entry-points.harness]\nthing = "harness_thing"\n')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "harness::loss::squared::gradcheck PASSED" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        (None, "pyproject.toml'\n hint: --harness-provider NAME"),
+        ('[project]\nname = "x"\n', "has no [project.entry-points.harness]"),
+        ("[project.entry-points.harness]\n", "is empty"),
+        ("[project", "cannot be read: "),
+        ('[project.entry-points.harness]\nlost = "x"\n', "is not installed here: pip install -e ."),
+    ],
+)
+def test_pytest_says_so_where_there_is_no_provider(tmp_path: Path, declared: str | None, said: str) -> None:
+    done = checked(tmp_path, declared)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+
+
 def invoke(*arguments: str) -> object:
     return group.main(["--no-plugins", "check", *arguments], standalone_mode=False)
 
