@@ -127,7 +127,7 @@ def checked(folder: Path, declared: str | None) -> subprocess.CompletedProcess[s
     if declared is not None:
         (project / "pyproject.toml").write_text(declared)
     arguments = ("-m", "pytest", "-p", "harness.conformance.plugin", "-p", "no:cacheprovider", "-v")
-    return run(folder, *arguments, "--rootdir", str(project), str(project), plugins="thing")
+    return run(folder, *arguments, "-c", str(project / "pytest.ini"), str(project), plugins="thing")
 
 
 def test_pytest_takes_the_provider_from_the_projects_entry_points(installed: Path) -> None:
