@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import group
-from harness.conformance import check_provider
+from harness.conformance import check, check_provider
 from harness.errors import ConfigError, UnknownName
 
 LOSS = """\
@@ -231,6 +231,20 @@ def test_a_built_in_module_is_a_provider() -> None:
     assert all(r.ok for r in reports)
     with pytest.raises(UnknownName, match="no plugin is called"):
         check_provider("harness.nothing", third_party=False)
+
+
+def test_what_could_not_be_looked_at_is_counted_apart(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    reports = [check("dataset", "cifar10", third_party=False), check("augment", "flip", third_party=False)]
+    assert [r.unseen for r in reports] == [True, False]
+    monkeypatch.setattr("harness.conformance.examined", lambda name, third_party: iter(reports))
+    assert invoke("harness_datasets") == 0
+    assert "2 checked, none failed; 1 of them could not be looked at here" in capsys.readouterr().out
+    monkeypatch.setattr("harness.conformance.examined", lambda name, third_party: iter(reports[1:]))
+    assert invoke("harness.augment") == 0
+    assert "1 checked, all keep to it\n" in capsys.readouterr().out
 
 
 def test_importing_the_kit_imports_no_torch() -> None:
