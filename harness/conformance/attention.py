@@ -26,6 +26,11 @@ IDLE = 1e-6
 def block_of(subject: Subject, channels: int, seed: int = SEED) -> nn.Module:
     """Raises NotChecked where the block refuses so many channels in its own words."""
     seed_all(seed)
+    return _fitting(subject, channels)
+
+
+def _fitting(subject: Subject, channels: int) -> nn.Module:
+    """Like `block_of`, under the seed as it stands."""
     try:
         return _made(subject, channels)
     except ConfigError as error:
@@ -229,7 +234,7 @@ def trains_in(subject: Subject, io: IO, batch: Tensors, name: str, options: Mapp
         seed_all(SEED)
         models.append(shipped.build("model", name, io, **options))
     plain, model = models
-    maker = Maker(domain, functools.partial(_made, subject))
+    maker = Maker(domain, functools.partial(_fitting, subject))
     sites = model.attach(maker, "residual")
     before, after = tensors_of(plain), tensors_of(model)
     for key, value in before.items():

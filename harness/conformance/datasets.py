@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..contracts import DatasetInfo, Spec, Split
+from ..contracts import DatasetInfo, Generates, Spec, Split
 from ..data import data_root
 from ..errors import DataError
 from .contents import Seen, altered, copies, look
@@ -16,6 +17,8 @@ from .findings import Broken
 from .running import Check, Subject
 
 SPLITS = ("train", "val", "test")
+LOOKED_AT = 64
+"""Items of a split whose values are looked at one by one."""
 
 
 def _open(subject: Subject) -> str:
@@ -87,8 +90,7 @@ def _specs(subject: Subject) -> str:
         index = batch.get("index")
         if index is None or index.dtype != torch.int64 or index.tolist() != list(range(count)):
             raise Broken(f"a batch of {name} has no 'index' int64 [B] with the numbers of its items")
-        if "target" in batch and info.classes and batch["target"].dtype == torch.int64:
-            _labels(name, batch["target"], len(info.classes))
+        _values(name, split, info)
         for key, array in (split.resident() or {}).items():
             if key in info.specs and not hasattr(split, "generate"):
                 _matches(f"'{key}' of {name}.resident()", torch.as_tensor(array[:1].copy()), info.specs[key], 1)
@@ -103,9 +105,46 @@ def _matches(what: str, value: Tensor, spec: Spec, count: int) -> None:
         raise Broken(f"{what} is {dtype} {list(value.shape)}, and declared is {spec.dtype} {[count, *spec.shape]}")
 
 
-def _labels(name: str, target: Tensor, classes: int) -> None:
-    if bool(((target < 0) | (target >= classes)).any()):
-        raise Broken(f"a target of {name} is {int(target.max())}, and there are {classes} classes")
+def _values(name: str, split: Split, info: DatasetInfo) -> None:
+    """Labels are those of a class, and numbers are numbers, in items from all over the split."""
+    for i in _spread(split):
+        for key, value in split.batch([i], 0).items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise Broken(f"'{key}' of item {i} of {name} is not finite")
+            labels = key == "target" and bool(info.classes) and value.dtype == torch.int64
+            if labels and not 0 <= int(value.min()) <= int(value.max()) < len(info.classes):
+                raise Broken(f"the target of item {i} of {name} is {int(value.max())}, of {len(info.classes)} classes")
+
+
+def _spread(split: Split) -> list[int]:
+    """At most LOOKED_AT items, first and last among them; fewer of those that vary, as videos are slow to decode."""
+    count = min(len(split), LOOKED_AT if split.lengths is None else 4)
+    return sorted({i * (len(split) - 1) // max(count - 1, 1) for i in range(count)})
+
+
+def _resident(subject: Subject) -> str:
+    """What is held on the device is what batches give, row by row."""
+    held = []
+    for name, split in _splits(subject).items():
+        arrays = split.resident()
+        if arrays is None:
+            continue
+        rows = _spread(split)
+        batch = split.batch(rows, 3)
+        if isinstance(split, Generates):
+            tensors = {key: torch.from_numpy(np.array(array)) for key, array in arrays.items()}
+            made = dict(split.generate(tensors, torch.tensor(rows), 3))
+        else:
+            made = {key: torch.from_numpy(np.array(array[rows])) for key, array in arrays.items()}
+        for key, value in batch.items():
+            if key == "index":
+                continue
+            if key not in made:
+                raise Broken(f"'{key}' is in a batch of {name}, and not in what `resident()` gives")
+            if made[key].dtype != value.dtype or not torch.equal(made[key].nan_to_num(), value.nan_to_num()):
+                raise Broken(f"'{key}' of {name} is another by `resident()` than in a batch of the same items")
+        held.append(name)
+    return f"the same items as in batches: {', '.join(held)}" if held else "none is held on the device"
 
 
 def _disjoint(subject: Subject) -> str:
@@ -188,6 +227,12 @@ DATASET = (
         "models and losses are built from the declaration, before any item is read",
         "give batches of the declared shape and type, and 'index' int64 [B]; None in a shape is what varies",
         _specs,
+    ),
+    Check(
+        "resident",
+        "training reads what `resident()` gives where it fits on the device, and batches elsewhere",
+        "give the rows of `resident()` the order of `ids`, and every array that a batch has; or return None",
+        _resident,
     ),
     Check(
         "disjoint",

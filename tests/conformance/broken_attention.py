@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
 
 
 class Good(nn.Module):
@@ -78,6 +78,15 @@ class EightGroups(Good):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.norm(x))
+
+
+class Sixties(Good):
+    """No fault: takes multiples of 64 channels alone, and says so."""
+
+    def __init__(self, channels: int) -> None:
+        if channels % 64:
+            raise ConfigError(f"{channels} channels are no multiple of 64")
+        super().__init__(channels)
 
 
 class RootOfZero(Good):

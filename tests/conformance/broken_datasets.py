@@ -183,6 +183,68 @@ class LabelsFromOne(Good):
         return DatasetInfo(info.fingerprint, info.specs, info.sizes, ("a", "b"))
 
 
+class LastLabel(Part):
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        import torch
+
+        found = dict(super().batch(index, draw))
+        last = torch.tensor([i == len(self) - 1 for i in index])
+        return {**found, "target": torch.where(last, 3, found["target"])}
+
+
+class OneLabelTooMany(Good):
+    """The last item has a label that no class has."""
+
+    part = LastLabel
+
+
+class Held(Part):
+    """Also gives all items at once."""
+
+    turned = False
+
+    def resident(self) -> Any:
+        order = range(len(self))[:: -1 if self.turned else 1]
+        images = np.stack([self.image(i) for i in order])
+        return {"inputs": images, "target": np.array([i % 3 for i in range(len(self))])}
+
+
+class Turned(Held):
+    turned = True
+
+
+class Unlabelled(Held):
+    def resident(self) -> Any:
+        return {"inputs": super().resident()["inputs"]}
+
+
+class Made(Held):
+    """Makes its batches out of what is held."""
+
+    def generate(self, arrays: Mapping[str, Any], index: Any, draw: int) -> Mapping[str, Any]:
+        return {"inputs": arrays["inputs"][index] + draw, "target": arrays["target"][index], "index": index}
+
+
+class GoodHeld(Good):
+    part = Held
+
+
+class HeldInAnotherOrder(Good):
+    """What lies on the device is in another order than the labels."""
+
+    part = Turned
+
+
+class HeldWithoutLabels(Good):
+    part = Unlabelled
+
+
+class MadeDifferently(Good):
+    """On the device, its batches hang on the draw, and elsewhere they do not."""
+
+    part = Made
+
+
 class Overlap(Good):
     """Test and validation have an item in common."""
 

@@ -159,6 +159,13 @@ def test_options_are_those_given_else_the_example_else_the_defaults() -> None:
     assert not of(levels("attention", known, "options", ratio=3), "failed")
 
 
+def test_a_block_that_refuses_some_widths_in_words_passes() -> None:
+    found = levels("attention", "conformance.broken_attention:Sixties", "attaches")
+    assert not of(found, "failed")
+    assert found.told["builds"] == "with 64 channels"
+    assert "channels are no multiple of 64" in found.told["attaches"]
+
+
 @pytest.mark.parametrize("name", ["RefusesAll", "RefusesMaps", "EndsTheTest"])
 def test_a_block_that_refuses_everything_does_not_pass(name: str) -> None:
     report = check("attention", "good", registry=registry("attention", f"conformance.broken_attention:{name}"))

@@ -23,6 +23,10 @@ DATASETS = [
     ("sizes", "OneMore"),
     ("specs", "WrongType"),
     ("specs", "LabelsFromOne"),
+    ("specs", "OneLabelTooMany"),
+    ("resident", "HeldInAnotherOrder"),
+    ("resident", "HeldWithoutLabels"),
+    ("resident", "MadeDifferently"),
     ("disjoint", "Overlap"),
     ("copies", "Copies"),
     ("copies", "HalfCopies"),
@@ -130,6 +134,12 @@ def test_data_that_are_not_here_are_skipped_with_the_reason() -> None:
     found = levels("dataset", "conformance.broken_datasets:Missing", "opens")
     assert not of(found, "failed")
     assert found.told["opens"] == "made: there is no 'images.zip' (put it there)"
+
+
+def test_what_is_held_as_it_is_in_batches_passes() -> None:
+    found = levels("dataset", "conformance.broken_datasets:GoodHeld", "resident")
+    assert not of(found, "failed")
+    assert found.told["resident"] == "the same items as in batches: train, val, test"
 
 
 def test_options_that_decide_the_data_are_in_the_fingerprint() -> None:

@@ -88,10 +88,17 @@ def test_what_ships_may_be_smoothed_as_much_as_one_likes(name: str, smoothing: f
         assert run(check, subject).level in ("passed", "skipped"), run(check, subject)
 
 
+def test_an_augmentation_that_changes_nothing_is_a_warning() -> None:
+    found = levels("augment", "conformance.broken_recipe:Idle", "changes")
+    assert of(found, "warning") == {"changes"}
+    assert not of(found, "failed")
+
+
 def test_a_loss_without_a_mask_is_told() -> None:
     assert "takes no `mask`" in levels("loss", "conformance.broken_losses:Maskless", "mask").told["mask"]
 
 
 def test_every_check_is_shown_to_fail() -> None:
     assert {c.name for c in LOSS} == set(LOSSES)
-    assert {(kind, c.name) for kind, checks in RECIPE.items() for c in checks} == {(k, w) for k, w, _ in OTHERS}
+    shown = {*((kind, wanted) for kind, wanted, _ in OTHERS), ("augment", "changes")}
+    assert {(kind, c.name) for kind, checks in RECIPE.items() for c in checks} == shown
