@@ -130,7 +130,10 @@ def _tell(checked: _Checked, costs: tuple[str, tuple[Cost, ...]] | None, ok: boo
         _print_costs(*costs)
     if checked.subject is None:
         count, failed = len(checked.reports), sum(not report.ok for report in checked.reports)
-        click.echo(f"{count} checked, {failed} failed" if failed else f"{count} checked, all keep to it")
+        unseen = sum(report.ok and report.unseen for report in checked.reports)
+        all_told = "none failed" if unseen else "all keep to it"
+        left = f"; {unseen} of them could not be looked at here" if unseen else ""
+        click.echo(f"{count} checked, {f'{failed} failed' if failed else all_told}{left}")
 
 
 def _only_with_a_name(word: str, settings: Sequence[str], bench: bool) -> None:

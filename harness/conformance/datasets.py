@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..contracts import DatasetInfo, Spec, Split
+from ..contracts import DatasetInfo, Generates, Spec, Split
 from ..data import data_root
+from ..errors import DataError
+from .contents import Seen, altered, copies, look
+from .described import fingerprint, light
 from .findings import Broken
-from .general import environment
 from .running import Check, Subject
 
 SPLITS = ("train", "val", "test")
-SLOWEST = 2.0
-"""Seconds that a second `describe` may take; hashes of files are remembered by then."""
-LOOKED_AT = 32
-"""Items of a split whose content is compared with that of others, of arrays up to the following bytes each."""
-LARGEST = 2**20
-
-_DESCRIBE = """\
-import importlib, json, sys, time
-from pathlib import Path
-module, _, path = sys.argv[1].partition(":")
-target = importlib.import_module(module)
-for part in path.split("."):
-    target = getattr(target, part)
-def tupled(value):
-    return tuple(map(tupled, value)) if isinstance(value, list) else value
-options = {k: tupled(v) for k, v in json.loads(sys.argv[3]).items()}
-before = set(sys.modules)
-first = target.describe(Path(sys.argv[2]), **options)
-start = time.perf_counter()
-again = target.describe(Path(sys.argv[2]), **options)
-heavy = ("torch", "torchvision", "PIL", "cv2", "av", "decord", "imageio", "torchcodec", "sklearn")
-print("FOUND" + json.dumps({
-    "seconds": time.perf_counter() - start,
-    "prints": [first.fingerprint, again.fingerprint],
-    "heavy": [name for name in heavy if name in sys.modules],
-}))
-"""
+LOOKED_AT = 64
+"""Items of a split whose values are looked at one by one."""
 
 
 def _open(subject: Subject) -> str:
@@ -57,7 +31,19 @@ def _open(subject: Subject) -> str:
         raise Broken(f"`describe` gives a {type(info).__name__}, and no harness.contracts.DatasetInfo")
     data = target(root, **options)
     subject.kept |= {"info": info, "data": data, "root": root}
+    _first(subject)
     return ", ".join(f"{info.sizes.get(name, 0):,} {name}" for name in SPLITS)
+
+
+def _first(subject: Subject) -> None:
+    """Read one item of each split, so that files which are not here are noticed now; other faults have their checks."""
+    try:
+        for split in _splits(subject).values():
+            split.batch([0], 0)
+    except DataError:
+        raise
+    except Exception:
+        return
 
 
 def _info(subject: Subject) -> DatasetInfo:
@@ -70,42 +56,6 @@ def _splits(subject: Subject, fold: int = 0) -> dict[str, Split]:
     data = subject.kept["data"]
     found = {name: data.split(name, fold) for name in SPLITS}
     return {name: split for name, split in found.items() if len(split)}
-
-
-def _light(subject: Subject) -> str:
-    found = subject.once("described", lambda: _described(subject))
-    if found["heavy"]:
-        raise Broken(f"`describe` imports {', '.join(found['heavy'])}")
-    if found["seconds"] > SLOWEST:
-        raise Broken(f"a second `describe` takes {found['seconds']:.1f} s, more than {SLOWEST:g} s")
-    return f"a second `describe` takes {1000 * found['seconds']:.1f} ms, and imports no torch and no decoder"
-
-
-def _described(subject: Subject) -> dict[str, Any]:
-    """What `describe` does in a process of its own, with another seed of hashes than here."""
-    arguments = [subject.component.target, str(subject.kept["root"]), json.dumps(subject.chosen(), default=str)]
-    done = subprocess.run(
-        [sys.executable, "-c", _DESCRIBE, *arguments],
-        env={**environment(), "PYTHONHASHSEED": "271"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Broken(f"`describe` fails in a fresh process: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    found: dict[str, Any] = json.loads(done.stdout.rpartition("FOUND")[2])
-    return found
-
-
-def _fingerprint(subject: Subject) -> str:
-    here = _info(subject).fingerprint
-    again = subject.target.describe(subject.kept["root"], **subject.chosen()).fingerprint
-    if not isinstance(here, str) or not here:
-        raise Broken(f"the fingerprint is {here!r}")
-    for other in (again, *subject.once("described", lambda: _described(subject))["prints"]):
-        if other != here:
-            raise Broken(f"the fingerprint is '{here[:16]}' and, described again, '{str(other)[:16]}'")
-    return f"'{here[:16]}' in three descriptions, two of them in another process"
 
 
 def _sizes(subject: Subject) -> str:
@@ -140,8 +90,7 @@ def _specs(subject: Subject) -> str:
         index = batch.get("index")
         if index is None or index.dtype != torch.int64 or index.tolist() != list(range(count)):
             raise Broken(f"a batch of {name} has no 'index' int64 [B] with the numbers of its items")
-        if "target" in batch and info.classes and batch["target"].dtype == torch.int64:
-            _labels(name, batch["target"], len(info.classes))
+        _values(name, split, info)
         for key, array in (split.resident() or {}).items():
             if key in info.specs and not hasattr(split, "generate"):
                 _matches(f"'{key}' of {name}.resident()", torch.as_tensor(array[:1].copy()), info.specs[key], 1)
@@ -156,9 +105,46 @@ def _matches(what: str, value: Tensor, spec: Spec, count: int) -> None:
         raise Broken(f"{what} is {dtype} {list(value.shape)}, and declared is {spec.dtype} {[count, *spec.shape]}")
 
 
-def _labels(name: str, target: Tensor, classes: int) -> None:
-    if bool(((target < 0) | (target >= classes)).any()):
-        raise Broken(f"a target of {name} is {int(target.max())}, and there are {classes} classes")
+def _values(name: str, split: Split, info: DatasetInfo) -> None:
+    """Labels are those of a class, and numbers are numbers, in items from all over the split."""
+    for i in _spread(split):
+        for key, value in split.batch([i], 0).items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise Broken(f"'{key}' of item {i} of {name} is not finite")
+            labels = key == "target" and bool(info.classes) and value.dtype == torch.int64
+            if labels and not 0 <= int(value.min()) <= int(value.max()) < len(info.classes):
+                raise Broken(f"the target of item {i} of {name} is {int(value.max())}, of {len(info.classes)} classes")
+
+
+def _spread(split: Split) -> list[int]:
+    """At most LOOKED_AT items, first and last among them; fewer of those that vary, as videos are slow to decode."""
+    count = min(len(split), LOOKED_AT if split.lengths is None else 4)
+    return sorted({i * (len(split) - 1) // max(count - 1, 1) for i in range(count)})
+
+
+def _resident(subject: Subject) -> str:
+    """What is held on the device is what batches give, row by row."""
+    held = []
+    for name, split in _splits(subject).items():
+        arrays = split.resident()
+        if arrays is None:
+            continue
+        rows = _spread(split)
+        batch = split.batch(rows, 3)
+        if isinstance(split, Generates):
+            tensors = {key: torch.from_numpy(np.array(array)) for key, array in arrays.items()}
+            made = dict(split.generate(tensors, torch.tensor(rows), 3))
+        else:
+            made = {key: torch.from_numpy(np.array(array[rows])) for key, array in arrays.items()}
+        for key, value in batch.items():
+            if key == "index":
+                continue
+            if key not in made:
+                raise Broken(f"'{key}' is in a batch of {name}, and not in what `resident()` gives")
+            if made[key].dtype != value.dtype or not torch.equal(made[key].nan_to_num(), value.nan_to_num()):
+                raise Broken(f"'{key}' of {name} is another by `resident()` than in a batch of the same items")
+        held.append(name)
+    return f"the same items as in batches: {', '.join(held)}" if held else "none is held on the device"
 
 
 def _disjoint(subject: Subject) -> str:
@@ -171,25 +157,21 @@ def _disjoint(subject: Subject) -> str:
                     where = f"of fold {fold}" if fold else ""
                     raise Broken(f"item '{item}' {where} is in {seen[item]} and in {name}".replace("  ", " "))
                 seen[item] = name
-    _contents(_splits(subject))
-    return "no item is in two splits, by its id and by the content of the first items"
+    return "no id is in two splits"
 
 
-def _contents(splits: Mapping[str, Split]) -> None:
-    """Ids may differ where items do not. Single equal items occur in real data; a split that is all copies does not."""
-    found: dict[str, list[bytes]] = {}
-    for name, split in splits.items():
-        first = split.batch([0], 0)
-        if first[next(iter(first))].nbytes <= LARGEST:
-            found[name] = [_bytes(split.batch([i], 0)) for i in range(min(LOOKED_AT, len(split)))]
-    for name, items in found.items():
-        for other, theirs in found.items():
-            if name != other and len(items) > 1 and set(items) <= set(theirs):
-                raise Broken(f"the first {len(items)} items of {name} are all among the first of {other}")
+def _seen(subject: Subject) -> dict[str, Seen]:
+    found: dict[str, Seen] = subject.once("seen", lambda: look(_splits(subject), _info(subject)))
+    return found
 
 
-def _bytes(batch: Mapping[str, Tensor]) -> bytes:
-    return b"".join(batch[k].contiguous().numpy().tobytes() for k in sorted(batch) if k != "index")
+def _copies(subject: Subject) -> str:
+    folds = [{n: s.ids for n, s in _splits(subject, fold).items()} for fold in range(_info(subject).folds)]
+    return copies(_seen(subject), folds)
+
+
+def _altered(subject: Subject) -> str:
+    return altered(_seen(subject))
 
 
 def _pure(subject: Subject) -> str:
@@ -230,13 +212,14 @@ DATASET = (
         "light",
         "planning, --dry-run and lists describe every dataset, and must not wait for torch or for files to be decoded",
         "import torch and decoders inside the methods of a split; keep what is slow with harness.data.remembered",
-        _light,
+        light,
     ),
     Check(
         "fingerprint",
         "it is part of every trial's id: if it moves, everything is trained again; if it is stuck, nothing is",
-        "hash content, version and options with harness.data.fingerprint; use no set order, time or hash()",
-        _fingerprint,
+        "hash content, version and all options that change the data with harness.data.fingerprint; use no set order, "
+        "time or hash()",
+        fingerprint,
     ),
     Check("sizes", "batches are cut and reports count by these numbers", "compute both from one list", _sizes),
     Check(
@@ -246,10 +229,29 @@ DATASET = (
         _specs,
     ),
     Check(
+        "resident",
+        "training reads what `resident()` gives where it fits on the device, and batches elsewhere",
+        "give the rows of `resident()` the order of `ids`, and every array that a batch has; or return None",
+        _resident,
+    ),
+    Check(
         "disjoint",
         "a test item that was trained on makes the test score worthless",
         "split before anything else, and give an item the same id wherever it stands",
         _disjoint,
+    ),
+    Check(
+        "copies",
+        "an item that was trained on makes the test score worthless under another id, too",
+        "take equal items out of all splits but one before you split, and oversample behind the split alone",
+        _copies,
+    ),
+    Check(
+        "altered",
+        "a brighter, mirrored or noisy copy of a training item is no new item, and a model need not generalise to it",
+        "split before anything else, and augment the training split alone; if both splits look alike for another "
+        "reason, say it: departs={'altered': reason}",
+        _altered,
     ),
     Check(
         "pure",

@@ -52,8 +52,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing failed; there may be warnings."""
+        """Nothing failed; there may be warnings, and it may be `unseen`."""
         return not self.failures
+
+    @property
+    def unseen(self) -> bool:
+        """What the component does could not be looked at, such as that of a dataset whose files are not here."""
+        return any(f.level == "skipped" and f.what.endswith(BEHIND) for f in self.findings)
 
     @property
     def failures(self) -> tuple[Finding, ...]:

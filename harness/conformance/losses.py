@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,46 +13,13 @@ from torch import Tensor, nn
 from ..errors import HarnessError
 from .findings import Broken, NotChecked
 from .modules import WEIGHTS, Case
+from .pairs import FORMS, Pair, pair
 from .running import Check, Subject, told
 
-FORMS = ("classes", "frames", "clips", "sequences", "values")
-"""What a loss may compare, in the order in which it is tried."""
-SIDE = 16
-"""Pixels of a frame; small ones are refused by losses with windows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Predictions of one target, from right to wrong, as logits or in [0, 1]; `mask`: the shape that fits."""
-
-    target: Tensor
-    right: Tensor
-    near: Tensor
-    wrong: Tensor
-    mask: Tensor
-
-
-def pair(form: str, expects: str, items: int = 6, side: int = SIDE, channels: int = 3) -> Pair:
-    """`near` is a fifth of the way from right to wrong, which has nothing to do with the target."""
-    if form == "classes":
-        target = torch.arange(items) % 5
-        hot = 6.0 * torch.eye(5)[target] - 3.0
-        other = 6.0 * torch.eye(5)[(target + 2) % 5] - 3.0
-        right, wrong = (hot, other) if expects == "logits" else (hot.sigmoid(), other.sigmoid())
-        return Pair(target, right, torch.lerp(right, wrong, 0.2), wrong, torch.arange(items) < items // 2)
-    shape = {
-        "frames": (items, channels, side, side),
-        "clips": (items, 4, channels, side, side),
-        "sequences": (items, 12),
-        "values": (items, 7),
-    }[form]
-    target, other = (0.05 + 0.9 * torch.rand(shape) for _ in range(2))
-    right, near, wrong = target, torch.lerp(target, other, 0.2), other
-    if expects == "logits":
-        right, near, wrong = right.logit(), near.logit(), wrong.logit()
-    mask = torch.ones(shape[: 2 if form in ("clips", "sequences") else 1], dtype=torch.bool)
-    mask[..., mask.shape[-1] // 2 :] = False
-    return Pair(target, right, near, wrong, mask)
+CONFIDENCES = tuple(c / 10 for c in range(1, 11))
+"""Of a right prediction that is compared with a constant one."""
+DIRECTIONS, STEPS, NARROW = 8, (1e-2, 3e-3, 1e-3, 3e-4), 0.02
+"""For gradients in float32: along how many ways, by which steps, and how far apart they may be."""
 
 
 def _loss(subject: Subject) -> Any:
@@ -81,15 +47,15 @@ def _scalar(subject: Subject) -> str:
     for form in FORMS:
         given = pair(form, loss.expects)
         try:
-            value = loss(given.near, given.target)
+            value = loss(given.usual, given.target)
         except Exception as error:  # most losses serve one form, and few refuse the others in words
             refused.append(f"{form}: {told(error)}")
             continue
         if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
             got = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise Broken(f"for {form} {list(given.near.shape)} it gives {got}")
+            raise Broken(f"for {form} {list(given.usual.shape)} it gives {got}")
         subject.kept["form"] = form
-        return f"for {form}: output {list(given.near.shape)}, target {list(given.target.shape)}"
+        return f"for {form}: output {list(given.usual.shape)}, target {list(given.target.shape)}"
     raise Broken("it serves no form of output and target: " + "; ".join(refused))
 
 
@@ -101,16 +67,16 @@ def _given(subject: Subject, **sizes: int) -> tuple[Any, Pair]:
 def _finite(subject: Subject) -> str:
     loss, given = _given(subject)
     hard = {
-        "a usual prediction": given.near,
+        "a usual prediction": given.usual,
         "a right one": given.right,
-        "a constant one": torch.zeros_like(given.near),
+        "a constant one": torch.zeros_like(given.usual),
     }
     if loss.expects == "logits":
         hard |= {"logits of 60": 60.0 * given.wrong.sign(), "logits of -60": -60.0 * given.right.sign()}
     else:
         hard |= {
             "0 and 1 the wrong way": (given.right < 0.5).to(given.right.dtype),
-            "ones": torch.ones_like(given.near),
+            "ones": torch.ones_like(given.usual),
         }
     for name, output in hard.items():
         leaf = output.clone().requires_grad_()
@@ -125,45 +91,96 @@ def _finite(subject: Subject) -> str:
 
 def _differentiable(subject: Subject) -> str:
     loss, given = _given(subject)
-    leaf = given.near.clone().requires_grad_()
-    value = loss(leaf, given.target)
-    if not value.requires_grad:
-        raise Broken("it hangs on the output by no gradient")
-    value.backward()
-    if leaf.grad is None or not bool((leaf.grad != 0).any()):
-        raise Broken("its gradient is zero")
-    return f"{float((leaf.grad != 0).float().mean()):.0%} of the output gets a gradient"
+    for name, output in {"a usual prediction": given.usual, "a wrong one": given.wrong}.items():
+        leaf = output.clone().requires_grad_()
+        value = loss(leaf, given.target)
+        if not value.requires_grad:
+            raise Broken("it hangs on the output by no gradient")
+        value.backward()
+        if leaf.grad is not None and bool((leaf.grad != 0).any()):
+            return f"for {name}, {float((leaf.grad != 0).float().mean()):.0%} of the output gets a gradient"
+    raise Broken("its gradient is zero, for a usual prediction and for a wrong one")
 
 
 def _gradcheck(subject: Subject) -> str:
     loss, given = _given(subject, items=2, channels=1, side=12)
-    exact = copy.deepcopy(loss).double() if isinstance(loss, nn.Module) else loss
     target = given.target.double() if given.target.is_floating_point() else given.target
-    leaf = given.near.double().requires_grad_()
+    leaf = given.usual.double().requires_grad_()
+    exact = _doubled(loss, leaf, target)
     try:
         # Times their number, since the gradient of a mean over many values would be smaller than the tolerance.
         torch.autograd.gradcheck(lambda x: leaf.numel() * exact(x, target), (leaf,), fast_mode=True)
     except RuntimeError as error:
-        raise Broken(told(error)) from error
+        if not all(_narrow(exact, x, target) for x in (given.near, given.usual, given.wrong)):
+            raise Broken(told(error)) from error
+        return _gradcheck_narrow(loss, given)
     return f"{leaf.numel()} values against finite differences, in float64"
 
 
+def _doubled(loss: Any, output: Tensor, target: Tensor) -> Any:
+    """With weights of float64, where it does not turn what comes in into float32 for them."""
+    if not isinstance(loss, nn.Module):
+        return loss
+    doubled = copy.deepcopy(loss).double()
+    try:
+        doubled(output, target)
+    except RuntimeError:
+        return loss
+    return doubled
+
+
+def _narrow(loss: Any, output: Tensor, target: Tensor) -> bool:
+    """Does it turn what comes in into float32? Then digits beyond those change nothing at all."""
+    longer = output.double() * (1 + 1e-9 * torch.rand(output.shape, dtype=torch.float64))
+    return bool(loss(longer, target) == loss(longer.float().double(), target))
+
+
+def _gradcheck_narrow(loss: Any, given: Pair) -> str:
+    """Differences of float32 values, along half of the gradient's signs at a time so that their sum is large."""
+    leaf = given.usual.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf, given.target), leaf)
+    worst = 0.0
+    for _ in range(DIRECTIONS):
+        way = gradient.sign() * (torch.rand_like(gradient) < 0.5)
+        said = float((gradient.double() * way).sum())
+        if not said:
+            continue
+        with torch.no_grad():
+            seen = [
+                float(loss(given.usual + h * way, given.target).double() - loss(given.usual - h * way, given.target))
+                / (2 * h)
+                for h in STEPS
+            ]
+        worst = max(worst, min(abs(x - said) / said for x in seen))
+    if not worst <= NARROW:
+        raise Broken(f"computed in float32, its gradient is {worst:.1%} off its differences")
+    return (
+        f"within {worst:.1%} of finite differences in float32, which it turns its input into; small faults are not seen"
+        " so. With torch.promote_types(x.dtype, torch.float32) in place of float32 it would be checked in float64"
+    )
+
+
 def _better(subject: Subject) -> str:
-    loss, given = _given(subject, items=16)
+    loss, given = _given(subject, items=20)
     with torch.no_grad():
         right, near, wrong = (float(loss(x, given.target)) for x in (given.right, given.near, given.wrong))
-    numbers = f"{right:.4g} for a right prediction, {near:.4g} a fifth of the way, {wrong:.4g} for a wrong one"
+        # A smoothed loss wants doubt, so the right prediction may have as much of it as serves best.
+        doubting = min(float(loss(given.doubting(given.right, c), given.target)) for c in CONFIDENCES)
+        nothing = float(loss(given.doubting(given.right, 0.0), given.target))
+    numbers = f"{right:.4g} for a right prediction, {near:.4g} with a fifth of it wrong, {wrong:.4g} for a wrong one"
     if not right < near < wrong:
         raise Broken(numbers)
+    if not doubting < nothing:
+        raise Broken(f"{nothing:.4g} for a constant prediction, and not less for a right one, however sure")
     return numbers
 
 
 def _mean(subject: Subject) -> str:
     loss, given = _given(subject)
     with torch.no_grad():
-        whole = float(loss(given.near, given.target))
-        parts = [float(loss(given.near[i : i + 1], given.target[i : i + 1])) for i in range(len(given.target))]
-        twice = float(loss(torch.cat([given.near] * 2), torch.cat([given.target] * 2)))
+        whole = float(loss(given.usual, given.target))
+        parts = [float(loss(given.usual[i : i + 1], given.target[i : i + 1])) for i in range(len(given.target))]
+        twice = float(loss(torch.cat([given.usual] * 2), torch.cat([given.target] * 2)))
     mean = sum(parts) / len(parts)
     scale = max(abs(whole), 1e-3)
     if not abs(twice - whole) <= 1e-3 * scale:
@@ -178,12 +195,12 @@ def _mask(subject: Subject) -> str:
     call = loss.forward if isinstance(loss, nn.Module) else loss
     if "mask" not in inspect.signature(call).parameters:
         raise Broken("it takes no `mask`")
-    hidden = ~given.mask.reshape(*given.mask.shape, *(1 for _ in range(given.near.ndim - given.mask.ndim)))
+    hidden = ~given.mask.reshape(*given.mask.shape, *(1 for _ in range(given.usual.ndim - given.mask.ndim)))
     try:
-        value = loss(given.near, given.target, given.mask)
+        value = loss(given.usual, given.target, given.mask)
     except HarnessError as error:
         raise NotChecked(f"it refuses a mask {list(given.mask.shape)} in words: {error.message}") from error
-    leaf = given.near.masked_fill(hidden, torch.nan).requires_grad_()
+    leaf = given.usual.masked_fill(hidden, torch.nan).requires_grad_()
     rubbish = loss(leaf, given.target, given.mask)
     rubbish.backward()
     scale = 1e-4 * max(abs(float(value)), 1e-3)
@@ -193,7 +210,7 @@ def _mask(subject: Subject) -> str:
         raise Broken("with NaN where the mask is False, its gradient is not finite")
     keep = int(given.mask.sum(-1).flatten()[0])
     cut = (slice(None), slice(0, keep)) if given.mask.ndim == 2 else (slice(0, keep),)
-    alone = float(loss(given.near[cut], given.target[cut]))
+    alone = float(loss(given.usual[cut], given.target[cut]))
     if not abs(float(value) - alone) <= scale:
         raise Broken(f"it costs {float(value):.4g} with a mask, and {alone:.4g} for the real part alone")
     return f"mask {list(given.mask.shape)}: NaN under it changes nothing, and the rest costs what it costs alone"
@@ -201,9 +218,9 @@ def _mask(subject: Subject) -> str:
 
 def _autocast(subject: Subject) -> str:
     loss, given = _given(subject)
-    exact = float(loss(given.near, given.target))
+    exact = float(loss(given.usual, given.target))
     with torch.autocast("cpu", torch.bfloat16):
-        leaf = given.near.clone().requires_grad_()
+        leaf = given.usual.clone().requires_grad_()
         value = loss(leaf, given.target)
     value.backward()
     if not abs(float(value) - exact) <= 0.05 * max(abs(exact), 0.02):
@@ -251,7 +268,7 @@ LOSS = (
         "gradcheck",
         _gradcheck,
         "a gradient that is not that of the value trains towards something else",
-        "compute in the type of the output; look at a custom backward, and at detach within a product",
+        "look at a custom backward, and at detach within a product",
     ),
     _check(
         "better",
@@ -276,7 +293,8 @@ LOSS = (
         "bf16",
         _autocast,
         "losses may be computed under bfloat16 autocast",
-        "call .float() on what comes in; turn autocast off around products of matrices",
+        "compute in float32 at least, x.to(torch.promote_types(x.dtype, torch.float32)), and turn autocast off around "
+        "products of matrices",
     ),
     *(c for c in WEIGHTS if c.name in ("seed", "weights_only")),
 )

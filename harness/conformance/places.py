@@ -1,4 +1,4 @@
-"""Attention in a model: named sites, blocks that run, any block of its domain."""
+"""Attention in a model: named sites, blocks that run and count, any block of its domain."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .blocks import GATES, Maker, make_block
 from .findings import Broken, NotChecked
-from .modules import tensors_of
+from .modules import backward, tensors_of
 from .running import Subject, told
-from .shown import Shown, build, case_of, served, trained
+from .shown import Shown, build, case_of, heads, served, trained
 
 PLACEMENTS = ("residual", "block", "stage")
+PASSES = 4
+"""In training, so that dropout and stochastic depth do not hide a block."""
 
 
 def _attach(subject: Subject, shown: Shown, placement: str | Sequence[str]) -> tuple[Any, Maker, list[str]]:
@@ -52,7 +54,7 @@ def sites(subject: Subject) -> str:
             lost = [m for m in maker.made if not any(m is block for block in blocks.values())]
             if lost or len(maker.made) != len(sites):
                 raise Broken(f"{len(maker.made)} blocks were made for {len(sites)} sites; names end in '.attention'")
-            _each_runs(model, shown, maker.made)
+            _each_counts(model, shown, maker.made)
             told_of.append(f"{placement} {len(sites)}")
         _refuses(subject, shown)
     return ", ".join(dict.fromkeys(told_of))
@@ -65,15 +67,54 @@ def _named(sites: Sequence[Any], placement: str) -> None:
         raise Broken(f"attached at '{placement}', two sites have one name: {', '.join(sites)}")
 
 
-def _each_runs(model: nn.Module, shown: Shown, blocks: Sequence[nn.Module]) -> None:
-    seen: set[int] = set()
-    handles = [b.register_forward_hook(lambda m, a, o: seen.add(id(m))) for b in blocks]
+def _each_counts(model: nn.Module, shown: Shown, blocks: Sequence[nn.Module]) -> None:
+    """Every block runs, and the outputs hang on its result, in both modes.
+
+    That is seen by the gradient of a zero which is added to each result: a result that is thrown away, multiplied by
+    zero or detached has none. Weights of zero, such as those of the last norm of a branch, are made noise first, as
+    they hide what lies before them. In training, where dropout may hide a block, one of a few passes is enough.
+    """
     with torch.no_grad():
-        model.eval()(shown.batch)
-    for handle in handles:
-        handle.remove()
-    if len(seen) != len(blocks):
-        raise Broken(f"forward runs {len(seen)} of {len(blocks)} blocks")
+        for parameter in (p for p in model.parameters() if not bool(p.any())):
+            parameter.normal_(std=0.1)
+    for training in (False, True):
+        ran: set[int] = set()
+        counted: set[int] = set()
+        for _ in range(PASSES if training else 1):
+            added = _added(model.train(training), shown, blocks)
+            ran |= added.keys()
+            counted |= {key for key, gradients in added.items() if any(bool(g.any()) for g in gradients)}
+            if len(counted) == len(blocks):
+                break
+        mode = "training" if training else "evaluation"
+        if len(ran) != len(blocks):
+            raise Broken(f"in {mode} mode, forward runs {len(ran)} of {len(blocks)} blocks")
+        if len(counted) != len(blocks):
+            lost = len(blocks) - len(counted)
+            raise Broken(f"in {mode} mode, forward runs {len(blocks)} blocks, and no output hangs on {lost} of them")
+
+
+def _added(model: nn.Module, shown: Shown, blocks: Sequence[nn.Module]) -> dict[int, list[Tensor]]:
+    """For each block that runs, the gradient of a random sum of the outputs towards each result that it gives."""
+    zeros: list[tuple[int, Tensor]] = []
+
+    def add(block: nn.Module, inputs: Any, result: Tensor) -> Tensor:
+        zeros.append((id(block), torch.zeros_like(result, requires_grad=True)))
+        return result + zeros[-1][1]
+
+    handles = [block.register_forward_hook(add) for block in blocks]
+    try:
+        output = heads(model(shown.batch), shown.io)
+    finally:
+        for handle in handles:
+            handle.remove()
+    total = torch.stack([(v * torch.randn_like(v)).sum() for v in output.values() if v.is_floating_point()]).sum()
+    if total.requires_grad:
+        backward(total)
+    found: dict[int, list[Tensor]] = {}
+    for block, zero in zeros:
+        found.setdefault(block, []).append(torch.zeros_like(zero) if zero.grad is None else zero.grad)
+    return found
 
 
 def _refuses(subject: Subject, shown: Shown) -> None:

@@ -1,11 +1,14 @@
 """A pytest plugin for the author's own CI: one test a component and check.
 
 pytest -p harness.conformance.plugin --harness-provider my-plugin
+
+Without a provider, those that the project itself declares: the entry points in group `harness` of its pyproject.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -31,18 +34,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="check every component of this plugin: an entry point's name, or a distribution's; may be repeated",
+        help="check every component of this plugin: an entry point's name, or a distribution's; may be repeated; "
+        "default: the entry points in the group harness of pyproject.toml",
     )
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    for name in config.getoption("--harness-provider"):
+    named: Sequence[str] = config.getoption("--harness-provider")
+    for name in named or _declared(config):
         try:
             subjects = list(subjects_of(name))
         except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
+            more = "" if named else "\n it stands in pyproject.toml and is not installed here: pip install -e ."
+            raise pytest.UsageError(f"{error}{more}") from error
         for subject in subjects:
             items.extend(_items(session, subject))
+
+
+def _declared(config: pytest.Config) -> Sequence[str]:
+    """The project's own providers. Raises pytest.UsageError if there are none: nothing would be checked in silence."""
+    place = config.rootpath / "pyproject.toml"
+    try:
+        found = tomllib.loads(place.read_text(encoding="utf-8"))["project"]["entry-points"]["harness"]
+        names = [str(name) for name in found]
+    except FileNotFoundError:
+        names, why = [], f"there is no '{place}'"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        names, why = [], f"'{place}' cannot be read: {error}"
+    except (KeyError, TypeError):
+        names, why = [], f"'{place}' has no [project.entry-points.harness]"
+    else:
+        why = f"[project.entry-points.harness] of '{place}' is empty"
+    if not names:
+        raise pytest.UsageError(f"harness.conformance: no plugin to check: {why}\n hint: --harness-provider NAME")
+    return names
 
 
 def _items(session: pytest.Session, subject: Subject | Report) -> Iterator[pytest.Item]:

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from ..data import uniforms
 from ..environment import seed_all
-from .findings import Broken
+from .findings import Broken, Doubtful
 from .running import SEED, Check, Subject
 
 STEPS, STEPS_PER_EPOCH = 40, 10
 IMAGES = ((4, 3, 16, 12), (3, 1, 12, 16))
+IDLE = 64
+"""Batches of which one at least is changed; what is done to 1 % of the images misses them all in 1 of 13 cases."""
 
 
 def _built(subject: Subject, *args: Any) -> Any:
@@ -87,6 +89,14 @@ def _per_sample(subject: Subject) -> str:
     return "each image by itself"
 
 
+def _changes(subject: Subject) -> str:
+    x, index = _images(IMAGES[0])
+    count = sum(not torch.equal(_apply(subject, x, index, key), x) for key in range(IDLE))
+    if not count:
+        raise Doubtful(f"{IDLE * len(x)} images stay as they are")
+    return f"{count} of {IDLE} batches of {len(x)} images are changed"
+
+
 AUGMENT = (
     Check(
         "builds",
@@ -108,6 +118,12 @@ AUGMENT = (
         "what an image becomes may not depend on the batch that it is in",
         "compute with the image's own row of the draws; take no mean over the batch",
         _per_sample,
+    ),
+    Check(
+        "changes",
+        "a row with an augmentation that does nothing is the row without it, seen twice",
+        "look at how the draws are compared with a probability, and whether the changed images are returned",
+        _changes,
     ),
 )
 

@@ -6,6 +6,7 @@ import random
 import sys
 import traceback
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -143,14 +144,43 @@ def _judged(check: Check, subject: Subject) -> Finding:
             return finding("passed", check.run(subject))
     except NotChecked as reason:
         return finding("skipped", str(reason))
-    except DataError as missing:  # files that are not on this machine are no fault of the component
-        return finding("skipped", f"{missing.message} ({missing.hint})" if missing.hint else missing.message)
+    except DataError as missing:
+        if check.gate and _may_lack_files(subject.component):
+            return finding("skipped", f"{missing.message} ({missing.hint})" if missing.hint else missing.message)
+        return finding("warning" if check.mild else "failed", f"{told(missing)}; {_LACKS[subject.component.kind]}")
     except Doubtful as doubt:
         return finding("warning", str(doubt))
     except Broken as broken:
         return finding("warning" if check.mild else "failed", str(broken))
-    except (Exception, SystemExit) as error:  # foreign code may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code may raise anything, also what would end a test
         return finding("warning" if check.mild else "failed", told(error))
+
+
+def _may_lack_files(component: Component) -> bool:
+    """Files that are not on this machine are no fault of a component which says what they are and whence they come.
+
+    Nothing else may refuse to be looked at: it would pass by raising DataError everywhere.
+    """
+    if component.kind != "dataset":
+        return bool(component.files)
+    target: Any = component.load()
+    if any(hasattr(target, name) for name in ("by_hand", "local_files")) or any(
+        o.required for o in component.options()
+    ):
+        return True
+    try:
+        return bool(target.files())
+    except Exception:  # it has none, or cannot tell: then nobody can bring them
+        return False
+
+
+_LACKS = defaultdict(
+    lambda: "only a dataset, and what declares `files` to registry.add, may be skipped for want of them",
+    dataset="files that are not here are said where it is described, opened and first read, and `files()` or "
+    "`by_hand(root)` says how to get them; it is skipped then",
+)
 
 
 def _gates(check: Check, subject: Subject) -> Sequence[Check]:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..contracts import IO, Figure, Items, Metric, Task
 from ..foreign import CONTRACT
-from .findings import Broken
+from .findings import Broken, Doubtful, NotChecked
 from .running import Check, Subject
 from .served import Predict, Served, Tensors, own_data, perfect, served_by
+from .target_leaks import hidden
 
 SLACK = 1e-6
 
@@ -70,15 +71,7 @@ def _served(subject: Subject) -> list[Served]:
 
 
 def _present(subject: Subject) -> str:
-    for served in _served(subject):
-        _, batch = next(served.batches(4))
-        shown = served.task.present(batch)
-        missing = [key for key in served.io.inputs if key not in shown]
-        if missing:
-            raise Broken(f"of {served.form.name}, `present` leaves out '{missing[0]}', which `io` promises the model")
-        if "target" in shown:
-            raise Broken(f"of {served.form.name}, `present` shows the model the target")
-    return ", ".join(dict.fromkeys(key for s in _served(subject) for key in s.io.inputs))
+    return ", ".join(dict.fromkeys(hidden(served) for served in _served(subject)))
 
 
 def _noise(served: Served) -> Predict:
@@ -127,7 +120,10 @@ def _best(subject: Subject) -> str:
     told_of = []
     for served in _served(subject):
         task = served.task
-        right = served.numbers(functools.partial(perfect, served))
+        try:
+            right = served.numbers(functools.partial(perfect, served))
+        except NotChecked as reason:
+            raise Doubtful(f"on {served.form.name}, {reason}") from reason
         others: dict[str, Predict] = {
             "noise": _noise(served),
             "zeros": served.zeros,
@@ -245,7 +241,7 @@ TASK = (
     Check(
         "present",
         "a model that is shown the target learns nothing else",
-        "return what `io` names as inputs, and 'index'",
+        "return what `io` names as inputs, and 'index'; nothing of it may be made out of the target",
         _present,
     ),
     Check(
@@ -263,7 +259,7 @@ TASK = (
     Check(
         "perfect_is_best",
         "a metric with the wrong direction, or that a perfect answer does not lead, ranks rows the wrong way",
-        "look at `better`, at ties, and at the order of prediction and truth",
+        "look at `better`, at ties, at the order of prediction and truth, and at what `pair` compares",
         _best,
     ),
     Check(

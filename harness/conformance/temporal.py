@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from ..contracts import IO, Spec
-from .attention import ATTENTION, block_of, builder, finite_for, gradients, trains_in, width
+from .attention import ATTENTION, block_of, builder, finite_for, gradients, one_item, trains_in, width
 from .findings import Broken, NotChecked
 from .modules import Case, finite, moved, same
 from .running import Check, Subject
@@ -16,11 +16,11 @@ from .running import Check, Subject
 REPLACED = {check.name: check for check in ATTENTION}
 
 
-def _keeps(subject: Subject, channels: int, items: int, length: int) -> str:
+def _keeps(subject: Subject, channels: int, items: int, length: int, modes: Sequence[bool] = (True, False)) -> str:
     x = torch.randn(items, length, channels)
     masks: list[Tensor | None] = [None, torch.ones(items, length, dtype=torch.bool)]
     for mask in masks:
-        for training in (True, False):
+        for training in modes:
             y = block_of(subject, channels).train(training)(x, mask)
             if not isinstance(y, Tensor) or y.shape != x.shape or y.dtype != x.dtype:
                 got = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
@@ -33,7 +33,7 @@ def _shape(subject: Subject) -> str:
 
 
 def _one(subject: Subject) -> str:
-    return _keeps(subject, width(subject), 1, 6)
+    return one_item(lambda training: _keeps(subject, width(subject), 1, 6, [training]))
 
 
 def _tiny(subject: Subject) -> str:

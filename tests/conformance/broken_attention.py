@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
+
+from harness.errors import ConfigError, DataError
 
 
 class Good(nn.Module):
@@ -48,6 +51,13 @@ class NormOverBatch(Good):
         return x * torch.sigmoid(self.norm(x.mean(dim=(2, 3))))[..., None, None] * self.gate(x)
 
 
+class Squeezed(Good):
+    """Takes the batch's axis away where it is one item."""
+
+    def gate(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.weight[:, 0, 0] * x.mean(dim=(2, 3)).squeeze(0))[:, :, None, None] + self.bias
+
+
 class NormOverMap(Good):
     """A norm over the places of a map, which refuses a single place in training."""
 
@@ -68,6 +78,15 @@ class EightGroups(Good):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(self.norm(x))
+
+
+class Sixties(Good):
+    """No fault: takes multiples of 64 channels alone, and says so."""
+
+    def __init__(self, channels: int) -> None:
+        if channels % 64:
+            raise ConfigError(f"{channels} channels are no multiple of 64")
+        super().__init__(channels)
 
 
 class RootOfZero(Good):
@@ -193,3 +212,20 @@ class NoDefault(Good):
 class Open(Good):
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__(channels)
+
+
+class RefusesAll(Good):
+    """Skips itself, or would, if want of data were an excuse for a block."""
+
+    def __init__(self, channels: int) -> None:
+        raise DataError("there are no weights", hint="download them")
+
+
+class RefusesMaps(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        raise DataError("there are no weights")
+
+
+class EndsTheTest(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        pytest.skip("not today")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -71,7 +71,67 @@ class Silent:
         self.root = root
 
 
+class Refuses(Good):
+    """Says that files are missing, and nobody can bring them."""
+
+    @classmethod
+    def describe(cls, root: Path) -> DatasetInfo:
+        raise DataError("made: something is missing")
+
+
+class Gone(Part):
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        if list(index) != [0]:
+            raise DataError("made: the file is damaged")
+        return super().batch(index, draw)
+
+
+class Damaged(Good):
+    """Its files are there, and all but the first item cannot be read."""
+
+    part = Gone
+
+    @classmethod
+    def by_hand(cls, root: Path) -> str:
+        return "put it there"
+
+
+class Seeded(Good):
+    """Options that decide the data: `seed`, and which `part` of them; both are in the fingerprint."""
+
+    hashed: Sequence[str] = ("seed", "part")
+
+    def __init__(self, root: Path, *, seed: int = 0, part: Literal["first", "second", "third"] = "first") -> None:
+        super().__init__(root)
+        self.start = 1000 * seed + 100 * ("first", "second", "third").index(part)
+
+    @classmethod
+    def describe(cls, root: Path, *, seed: int = 0, part: Literal["first", "second", "third"] = "first") -> DatasetInfo:
+        info = Good.describe(root)
+        options = {"seed": seed, "part": part, "first or not": part == "first"}
+        return DatasetInfo(repr([options[key] for key in cls.hashed]), info.specs, info.sizes, info.classes)
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        found = super().split(name)
+        found.start += self.start
+        return found
+
+
+class ForgetsSeed(Seeded):
+    hashed = ("part",)
+
+
+class ForgetsSecond(Seeded):
+    """Two parts are told from the first, and not from each other."""
+
+    hashed = ("seed", "first or not")
+
+
 class Missing(Good):
+    @classmethod
+    def by_hand(cls, root: Path) -> str:
+        return "put it there"
+
     @classmethod
     def describe(cls, root: Path) -> DatasetInfo:
         raise DataError("made: there is no 'images.zip'", hint="put it there")
@@ -123,6 +183,68 @@ class LabelsFromOne(Good):
         return DatasetInfo(info.fingerprint, info.specs, info.sizes, ("a", "b"))
 
 
+class LastLabel(Part):
+    def batch(self, index: Sequence[int], draw: int) -> Mapping[str, Any]:
+        import torch
+
+        found = dict(super().batch(index, draw))
+        last = torch.tensor([i == len(self) - 1 for i in index])
+        return {**found, "target": torch.where(last, 3, found["target"])}
+
+
+class OneLabelTooMany(Good):
+    """The last item has a label that no class has."""
+
+    part = LastLabel
+
+
+class Held(Part):
+    """Also gives all items at once."""
+
+    turned = False
+
+    def resident(self) -> Any:
+        order = range(len(self))[:: -1 if self.turned else 1]
+        images = np.stack([self.image(i) for i in order])
+        return {"inputs": images, "target": np.array([i % 3 for i in range(len(self))])}
+
+
+class Turned(Held):
+    turned = True
+
+
+class Unlabelled(Held):
+    def resident(self) -> Any:
+        return {"inputs": super().resident()["inputs"]}
+
+
+class Made(Held):
+    """Makes its batches out of what is held."""
+
+    def generate(self, arrays: Mapping[str, Any], index: Any, draw: int) -> Mapping[str, Any]:
+        return {"inputs": arrays["inputs"][index] + draw, "target": arrays["target"][index], "index": index}
+
+
+class GoodHeld(Good):
+    part = Held
+
+
+class HeldInAnotherOrder(Good):
+    """What lies on the device is in another order than the labels."""
+
+    part = Turned
+
+
+class HeldWithoutLabels(Good):
+    part = Unlabelled
+
+
+class MadeDifferently(Good):
+    """On the device, its batches hang on the draw, and elsewhere they do not."""
+
+    part = Made
+
+
 class Overlap(Good):
     """Test and validation have an item in common."""
 
@@ -137,6 +259,54 @@ class Copies(Good):
         found = self.part(COUNTS[name], STARTS[name])
         found.start = 0 if name == "test" else found.start
         return found
+
+
+class Renamed(Part):
+    """Each second item is a training item under another id."""
+
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(i if i % 2 else self.start + i).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+
+
+class HalfCopies(Good):
+    """Half of the test items are training images under other ids."""
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        return (Renamed if name == "test" else Part)(COUNTS[name], STARTS[name])
+
+
+class Brighter(Part):
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(i).integers(0, 256, (3, 8, 8), dtype=np.uint8) // 2 + 90
+
+
+class Mirrored(Part):
+    def image(self, i: int) -> np.ndarray:
+        return np.random.default_rng(i).integers(0, 256, (3, 8, 8), dtype=np.uint8)[:, :, ::-1].copy()
+
+
+class Noisy(Part):
+    def image(self, i: int) -> np.ndarray:
+        exact = np.random.default_rng(i).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+        noise = np.random.default_rng(1000 + i).normal(0, 8, exact.shape)
+        return np.clip(exact + noise, 0, 255).astype(np.uint8)
+
+
+class BrighterTest(Good):
+    """Test items are training images made brighter."""
+
+    changed: type[Part] = Brighter
+
+    def split(self, name: str, fold: int = 0) -> Part:
+        return (self.changed if name == "test" else Part)(COUNTS[name], STARTS[name])
+
+
+class MirroredTest(BrighterTest):
+    changed = Mirrored
+
+
+class NoisyTest(BrighterTest):
+    changed = Noisy
 
 
 class Fresh(Part):

@@ -59,11 +59,106 @@ class HalfGradient(Good):
         return (output - target) * (output - target).detach()
 
 
+class Narrow(Good):
+    """No fault: computes in float32, whatever comes in."""
+
+    def costs(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output.float() - target.float()) ** 2
+
+
+class NarrowBack(Good):
+    """No fault: computes in float32, and gives the result in the type that came in."""
+
+    def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().__call__(output.float(), target.float(), mask).to(output.dtype)
+
+
+class NarrowHalfGradient(Good):
+    """Half the gradient, in float32."""
+
+    def costs(self, output: Tensor, target: Tensor) -> Tensor:
+        gap = output.float() - target.float()
+        return gap * gap.detach()
+
+
+class Classes:
+    """Of logits [B, K] and labels [B]; the mask [B] says which rows are real."""
+
+    expects: Any = "logits"
+
+    def rows(self, output: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        if output.ndim != 2 or target.shape != output.shape[:1]:
+            raise ValueError("classes are needed")
+        if mask is not None:
+            output, target = output[mask], target[mask]
+        return self.rows(output, target).mean()
+
+
+class Smoothed(Classes):
+    """No fault: cross-entropy of labels that are half sure."""
+
+    smoothing = 0.5
+
+    def rows(self, output: Tensor, target: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(output, target, reduction="none", label_smoothing=self.smoothing)
+
+
+class SmoothedALittle(Smoothed):
+    smoothing = 0.1
+
+
+class Margin(Classes):
+    """No fault: is content where the true class leads by 1."""
+
+    def rows(self, output: Tensor, target: Tensor) -> Tensor:
+        return nn.functional.multi_margin_loss(output, target, reduction="none")
+
+
+class LargestRival(Classes):
+    """No fault: reads the strongest of the other classes alone."""
+
+    def rows(self, output: Tensor, target: Tensor) -> Tensor:
+        own = output.gather(1, target[:, None])
+        rival = output.scatter(1, target[:, None], -torch.inf).amax(1, keepdim=True)
+        return (1 + rival - own).relu()[:, 0]
+
+
+class MarginSummed(Margin):
+    """Grows with the batch, and is zero for what is right."""
+
+    def __call__(self, output: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        return super().__call__(output, target, mask) * (len(output) if mask is None else len(output) / 2)
+
+
+class MarginOfTheWrong(Margin):
+    """Asks the true class to stay behind."""
+
+    def rows(self, output: Tensor, target: Tensor) -> Tensor:
+        return super().rows(-output, target)
+
+
+class Insensitive(Good):
+    """No fault: differences up to 0.1 cost nothing."""
+
+    def costs(self, output: Tensor, target: Tensor) -> Tensor:
+        return ((output - target).abs() - 0.1).relu()
+
+
 class Upside(Good):
     """Smaller for a worse prediction."""
 
     def costs(self, output: Tensor, target: Tensor) -> Tensor:
         return 1 - (output - target) ** 2
+
+
+class OtherScale(Good):
+    """Takes the target for bytes."""
+
+    def costs(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target / 255) ** 2
 
 
 class Summed(Good):

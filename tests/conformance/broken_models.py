@@ -94,6 +94,47 @@ class Idle(Good):
         return self.answer(self.norm(self.conv(batch["inputs"])).relu())
 
 
+class Discards(Good):
+    """Its block is run, and the result thrown away."""
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        x = self.norm(self.conv(batch["inputs"])).relu()
+        for place in self.places.values():
+            place.attention(x)
+        return self.answer(x)
+
+
+class DiscardsInTraining(Good):
+    """Its block counts in evaluation alone, so that it never trains."""
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        x = self.norm(self.conv(batch["inputs"])).relu()
+        for place in self.places.values():
+            gated = place.attention(x)
+            x = x + 0 * gated if self.training else gated
+        return self.answer(x)
+
+
+class ZeroBranch(Good):
+    """No fault: what comes behind its block starts at zero, as the last norm of a residual branch often does."""
+
+    def __init__(self, io: IO, *, width: int = 16) -> None:
+        super().__init__(io, width=width)
+        self.last = nn.BatchNorm2d(width)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        x = self.norm(self.conv(batch["inputs"])).relu()
+        branch = x
+        for place in self.places.values():
+            branch = place.attention(branch)
+        return self.answer(x + self.last(branch))
+
+    def groups(self) -> Mapping[str, nn.Module]:
+        backbone = nn.ModuleList([self.conv, self.norm, self.last, self.places])
+        return {"backbone": backbone, "backbone.stem": self.conv, "head": self.head}
+
+
 class AnyPlace(Good):
     """Takes a place that is not there."""
 

@@ -36,6 +36,13 @@ class GlobalStream(Mirror):
         return super().__call__(x, uniform)
 
 
+class Idle(Mirror):
+    """Compares a draw with the wrong bound."""
+
+    def __call__(self, x: Tensor, uniform: Uniform) -> Tensor:
+        return torch.where((uniform(1) > 1.0)[:, :, None, None], x.flip(-1), x)
+
+
 class BatchMean(Mirror):
     def __call__(self, x: Tensor, uniform: Uniform) -> Tensor:
         return 0.5 * x + 0.5 * x.mean(dim=0, keepdim=True)

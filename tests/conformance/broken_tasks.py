@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from harness.contracts import IO, DatasetInfo, Figure, Items, Metric, Spec
 from harness.errors import ConfigError
@@ -93,6 +94,41 @@ class Shows(Good):
 
     def present(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return batch
+
+
+class Hints(Good):
+    """Shows the target under another name."""
+
+    def present(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {**super().present(batch), "hint": 2 * batch["target"].float() + 1}
+
+
+class HintsHot(Good):
+    def present(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {**super().present(batch), "groups": nn.functional.one_hot(batch["target"], 8)}
+
+
+class HintsInPixel(Good):
+    """Writes the target into a corner of the image."""
+
+    def present(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        x = batch["inputs"].clone()
+        x[:, 0, 0, 0] = batch["target"] / 8
+        return {"inputs": x, "index": batch["index"]}
+
+
+class Draws(Good):
+    """No fault: what it shows is drawn anew every time."""
+
+    def present(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {**super().present(batch), "noise": torch.rand(len(batch["index"]))}
+
+
+class Garbled(Good):
+    """Pairs the outputs with something that no output can equal."""
+
+    def pair(self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor], expects: str) -> Any:
+        return output["logits"], batch["target"].float()[:, None] + torch.zeros(1, 3), None
 
 
 class OtherMean(Good):

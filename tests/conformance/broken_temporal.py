@@ -52,6 +52,13 @@ class NormOverBatch(Good):
         return x + self.norm(x[:, 0])[:, None]
 
 
+class Squeezed(Good):
+    """Takes the batch's axis away where it is one item."""
+
+    def mixed(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        return x + x[:, 0].squeeze(0)[:, None, :]
+
+
 class TwoFrames(Good):
     """Looks at the difference to the frame before, and needs two of them."""
 

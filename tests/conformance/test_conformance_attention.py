@@ -14,7 +14,6 @@ from harness.conformance import check
 IMAGES = {
     "domain": "NoDomain",
     "shape": "Turned",
-    "batch_of_one": "NormOverBatch",
     "one_by_one": "NormOverMap",
     "few_channels": "EightGroups",
     "finite": "RootOfZero",
@@ -29,7 +28,6 @@ IMAGES = {
 }
 SEQUENCES = {
     "shape": "FirstFrames",
-    "batch_of_one": "NormOverBatch",
     "one_frame": "TwoFrames",
     "few_channels": "WideGroups",
     "finite": "RootOfZero",
@@ -75,11 +73,36 @@ def test_what_stops_no_study_is_a_warning(wanted: str, name: str) -> None:
     assert not of(found, "failed")
 
 
+@pytest.mark.parametrize("domain", ["attention", "temporal"])
+def test_one_item_is_required_in_evaluation_and_in_training_a_warning(domain: str) -> None:
+    found = levels("attention", f"conformance.broken_{domain}:Squeezed", "")
+    assert of(found, "failed") == {"batch_of_one", "independent"}  # which looks at items alone, too
+    found = levels("attention", f"conformance.broken_{domain}:NormOverBatch", "")
+    assert of(found, "failed") == set()
+    assert of(found, "warning") == {"batch_of_one"}
+    assert "training does not: ValueError: Expected more than 1 value per channel" in found.told["batch_of_one"]
+
+
+def test_the_harness_trains_on_no_last_batch_of_one_as_the_kit_says() -> None:
+    import torch
+    from conformance.test_conformance_contents import Held
+
+    from harness.loading import Loader
+
+    def sizes(items: int, batch_size: int) -> list[int]:
+        loader = Loader(Held("train", torch.zeros(items, 1, 2, 2)), "cpu", batch_size, seed=0)  # type: ignore[arg-type]
+        return [len(batch["index"]) for batch in loader.training(0)]
+
+    assert sizes(9, 4) == [4, 4]
+    assert sizes(3, 1) == [1, 1, 1]
+    assert sizes(1, 4) == [1]
+
+
 def test_every_check_of_attention_is_shown_to_fail() -> None:
     from harness.conformance.attention import ATTENTION
     from harness.conformance.temporal import TEMPORAL
 
-    shown = {*IMAGES, *SEQUENCES, "idle_weights", "compile", "onnx", "builds"}
+    shown = {*IMAGES, *SEQUENCES, "batch_of_one", "idle_weights", "compile", "onnx", "builds"}
     assert {c.name for c in (*ATTENTION, *TEMPORAL)} == shown
 
 
@@ -134,6 +157,29 @@ def test_options_are_those_given_else_the_example_else_the_defaults() -> None:
     assert not of(levels("attention", known, "options"), "failed")
     known = registry("attention", "conformance.broken_attention:NoDefault")
     assert not of(levels("attention", known, "options", ratio=3), "failed")
+
+
+def test_a_block_that_refuses_some_widths_in_words_passes() -> None:
+    found = levels("attention", "conformance.broken_attention:Sixties", "attaches")
+    assert not of(found, "failed")
+    assert found.told["builds"] == "with 64 channels"
+    assert "channels are no multiple of 64" in found.told["attaches"]
+
+
+@pytest.mark.parametrize("name", ["RefusesAll", "RefusesMaps", "EndsTheTest"])
+def test_a_block_that_refuses_everything_does_not_pass(name: str) -> None:
+    report = check("attention", "good", registry=registry("attention", f"conformance.broken_attention:{name}"))
+    assert not report.ok, str(report)
+    if name == "RefusesAll":
+        (refused,) = report.failures
+        assert refused.what.startswith("DataError: there are no weights (download them); only a dataset, and what")
+
+
+def test_what_declares_files_is_skipped_for_want_of_them() -> None:
+    known = registry("attention", "conformance.broken_attention:RefusesAll", files=("weights",))
+    report = check("attention", "good", registry=known)
+    assert report.ok
+    assert {f.check for f in report.findings if f.what == "there are no weights (download them)"} == {"builds"}
 
 
 def test_a_finding_says_what_why_and_how_to_mend() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import group
-from harness.conformance import check_provider
+from harness.conformance import check, check_provider
 from harness.errors import ConfigError, UnknownName
 
 LOSS = """\
@@ -119,6 +119,39 @@ def test_pytest_refuses_an_unknown_plugin(installed: Path) -> None:
     assert "did you mean 'thing'?" in done.stdout + done.stderr
 
 
+def checked(folder: Path, declared: str | None) -> subprocess.CompletedProcess[str]:
+    """pytest without a provider, in a project whose pyproject.toml says this."""
+    project = folder / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\n")  # so that pytest itself does not read the other file
+    if declared is not None:
+        (project / "pyproject.toml").write_text(declared)
+    arguments = ("-m", "pytest", "-p", "harness.conformance.plugin", "-p", "no:cacheprovider", "-v")
+    return run(folder, *arguments, "-c", str(project / "pytest.ini"), str(project), plugins="thing")
+
+
+def test_pytest_takes_the_provider_from_the_projects_entry_points(installed: Path) -> None:
+    done = checked(installed, '[project]\nname = "x"\n[project.entry-points.harness]\nthing = "harness_thing"\n')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "harness::loss::squared::gradcheck PASSED" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        (None, "pyproject.toml'\n hint: --harness-provider NAME"),
+        ('[project]\nname = "x"\n', "has no [project.entry-points.harness]"),
+        ("[project.entry-points.harness]\n", "is empty"),
+        ("[project", "cannot be read: "),
+        ('[project.entry-points.harness]\nlost = "x"\n', "is not installed here: pip install -e ."),
+    ],
+)
+def test_pytest_says_so_where_there_is_no_provider(tmp_path: Path, declared: str | None, said: str) -> None:
+    done = checked(tmp_path, declared)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+
+
 def invoke(*arguments: str) -> object:
     return group.main(["--no-plugins", "check", *arguments], standalone_mode=False)
 
@@ -198,6 +231,20 @@ def test_a_built_in_module_is_a_provider() -> None:
     assert all(r.ok for r in reports)
     with pytest.raises(UnknownName, match="no plugin is called"):
         check_provider("harness.nothing", third_party=False)
+
+
+def test_what_could_not_be_looked_at_is_counted_apart(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    reports = [check("dataset", "cifar10", third_party=False), check("augment", "flip", third_party=False)]
+    assert [r.unseen for r in reports] == [True, False]
+    monkeypatch.setattr("harness.conformance.examined", lambda name, third_party: iter(reports))
+    assert invoke("harness_datasets") == 0
+    assert "2 checked, none failed; 1 of them could not be looked at here" in capsys.readouterr().out
+    monkeypatch.setattr("harness.conformance.examined", lambda name, third_party: iter(reports[1:]))
+    assert invoke("harness.augment") == 0
+    assert "1 checked, all keep to it\n" in capsys.readouterr().out
 
 
 def test_importing_the_kit_imports_no_torch() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from conformance.looking import levels, of
 
 from harness.conformance.datasets import DATASET
@@ -14,13 +15,24 @@ from harness.conformance.tasks import TASK
 
 DATASETS = [
     ("opens", "Silent"),
+    ("opens", "Refuses"),
     ("light", "Heavy"),
     ("fingerprint", "OtherInEachProcess"),
+    ("fingerprint", "ForgetsSeed"),
+    ("fingerprint", "ForgetsSecond"),
     ("sizes", "OneMore"),
     ("specs", "WrongType"),
     ("specs", "LabelsFromOne"),
+    ("specs", "OneLabelTooMany"),
+    ("resident", "HeldInAnotherOrder"),
+    ("resident", "HeldWithoutLabels"),
+    ("resident", "MadeDifferently"),
     ("disjoint", "Overlap"),
-    ("disjoint", "Copies"),
+    ("copies", "Copies"),
+    ("copies", "HalfCopies"),
+    ("altered", "BrighterTest"),
+    ("altered", "MirroredTest"),
+    ("altered", "NoisyTest"),
     ("pure", "Random"),
     ("extras", "Nothing"),
 ]
@@ -30,6 +42,8 @@ MODELS = [
     ("none", "NeedsAttention"),
     ("sites", "Renames"),
     ("sites", "Idle"),
+    ("sites", "Discards"),
+    ("sites", "DiscardsInTraining"),
     ("sites", "AnyPlace"),
     ("attention", "OneBlock"),
     ("groups", "Ungrouped"),
@@ -44,6 +58,9 @@ TASKS = [
     ("metrics", "Undefined"),
     ("reads", "Picky"),
     ("present", "Shows"),
+    ("present", "Hints"),
+    ("present", "HintsHot"),
+    ("present", "HintsInPixel"),
     ("items", "OtherMean"),
     ("numbers", "Stray"),
     ("perfect_is_best", "WrongWay"),
@@ -82,6 +99,32 @@ def test_what_has_no_fault_passes(kind: str, module: str) -> None:
     assert of(found, "passed") == set(found) - {"entry"}
 
 
+def test_what_starts_at_zero_behind_a_block_does_not_hide_it() -> None:
+    assert not of(levels("model", "conformance.broken_models:ZeroBranch", "sites"), "failed")
+
+
+def test_what_a_task_draws_is_no_target() -> None:
+    assert not of(levels("task", "conformance.broken_tasks:Draws", "present"), "failed")
+
+
+def test_a_copy_of_the_target_in_the_data_is_found_where_the_task_passes_it_on() -> None:
+    from harness.conformance.target_leaks import _tells
+
+    target = torch.tensor([2, 0, 1, 1, 3])
+    assert _tells(7.0 - 2.0 * target, target, None)
+    assert _tells(torch.eye(4)[target], target, None)
+    assert not _tells(torch.arange(5.0), target, None)
+    assert not _tells(torch.ones(5), target, None)
+    scores, mask = torch.rand(2, 6), torch.arange(6) < torch.tensor([[6], [3]])
+    assert _tells((3 * scores + 1).masked_fill(~mask, 9.0), scores, mask)
+    assert not _tells(torch.rand(2, 6), scores, mask)
+
+
+def test_a_task_that_no_output_can_satisfy_is_a_warning() -> None:
+    found = levels("task", "conformance.broken_tasks:Garbled", "perfect_is_best")
+    assert of(found, "warning") == {"perfect_is_best"}
+
+
 def test_a_metric_that_chooses_checkpoints_must_be_shown() -> None:
     found = levels("task", "conformance.broken_tasks:OtherChoice", "metrics")
     assert "'misses', which is no metric" in found.told["metrics"]
@@ -91,6 +134,27 @@ def test_data_that_are_not_here_are_skipped_with_the_reason() -> None:
     found = levels("dataset", "conformance.broken_datasets:Missing", "opens")
     assert not of(found, "failed")
     assert found.told["opens"] == "made: there is no 'images.zip' (put it there)"
+
+
+def test_what_is_held_as_it_is_in_batches_passes() -> None:
+    found = levels("dataset", "conformance.broken_datasets:GoodHeld", "resident")
+    assert not of(found, "failed")
+    assert found.told["resident"] == "the same items as in batches: train, val, test"
+
+
+def test_options_that_decide_the_data_are_in_the_fingerprint() -> None:
+    found = levels("dataset", "conformance.broken_datasets:Seeded", "fingerprint")
+    assert not of(found, "failed")
+    assert found.told["fingerprint"].endswith("part of it: seed, part")
+    found = levels("dataset", "conformance.broken_datasets:ForgetsSeed", "fingerprint")
+    assert "with seed = 1, 'inputs' of item 0 of train is another, and the fingerprint is" in found.told["fingerprint"]
+
+
+def test_a_file_that_cannot_be_read_behind_the_first_is_a_failure() -> None:
+    found = levels("dataset", "conformance.broken_datasets:Damaged", "specs")
+    assert found["opens"] == "passed"
+    assert {"specs", "pure", "copies"} <= of(found, "failed")
+    assert "DataError: made: the file is damaged" in found.told["specs"]
 
 
 def test_every_check_is_shown_to_fail() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from conformance.looking import levels, of
 
+from harness.conformance import subject_of
 from harness.conformance.losses import LOSS
 from harness.conformance.recipe import RECIPE
+from harness.conformance.running import plan, run
 
 LOSSES = {
     "builds": "Uncallable",
@@ -22,6 +24,13 @@ LOSSES = {
     "seed": "OwnStream",
     "weights_only": "ObjectInState",
 }
+AGAIN = [
+    ("gradcheck", "NarrowHalfGradient"),
+    ("mean_over_items", "MarginSummed"),
+    ("better", "MarginOfTheWrong"),
+    ("better", "OtherScale"),
+]
+RIGHT = ("Narrow", "NarrowBack", "Smoothed", "SmoothedALittle", "Margin", "LargestRival", "Insensitive")
 OTHERS = [
     ("augment", "builds", "Uncallable"),
     ("augment", "shape", "Cropped"),
@@ -38,7 +47,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "name"), LOSSES.items())
+@pytest.mark.parametrize(("wanted", "name"), [*LOSSES.items(), *AGAIN])
 def test_a_loss_fails_the_check_of_its_fault_alone(wanted: str, name: str) -> None:
     assert of(levels("loss", f"conformance.broken_losses:{name}", wanted), "failed") == {wanted}
 
@@ -63,10 +72,33 @@ def test_what_has_no_fault_passes(kind: str, target: str) -> None:
     assert of(found, "skipped") <= {"entry", "seed", "weights_only"}
 
 
+@pytest.mark.parametrize("name", RIGHT)
+def test_losses_with_margins_smoothing_or_few_digits_pass(name: str) -> None:
+    found = levels("loss", f"conformance.broken_losses:{name}", "")
+    assert set(found.values()) <= {"passed", "skipped"}, found.told
+    if name.startswith("Narrow"):
+        assert "of finite differences in float32, which it turns its input into" in found.told["gradcheck"]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.05, 0.1, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", ["cross_entropy", "bce"])
+def test_what_ships_may_be_smoothed_as_much_as_one_likes(name: str, smoothing: float) -> None:
+    subject = subject_of("loss", name, third_party=False, label_smoothing=smoothing)
+    for check in plan(subject):
+        assert run(check, subject).level in ("passed", "skipped"), run(check, subject)
+
+
+def test_an_augmentation_that_changes_nothing_is_a_warning() -> None:
+    found = levels("augment", "conformance.broken_recipe:Idle", "changes")
+    assert of(found, "warning") == {"changes"}
+    assert not of(found, "failed")
+
+
 def test_a_loss_without_a_mask_is_told() -> None:
     assert "takes no `mask`" in levels("loss", "conformance.broken_losses:Maskless", "mask").told["mask"]
 
 
 def test_every_check_is_shown_to_fail() -> None:
     assert {c.name for c in LOSS} == set(LOSSES)
-    assert {(kind, c.name) for kind, checks in RECIPE.items() for c in checks} == {(k, w) for k, w, _ in OTHERS}
+    shown = {*((kind, wanted) for kind, wanted, _ in OTHERS), ("augment", "changes")}
+    assert {(kind, c.name) for kind, checks in RECIPE.items() for c in checks} == shown

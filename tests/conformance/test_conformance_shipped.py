@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conformance.looking import SLOW
 
@@ -43,10 +44,11 @@ def test_a_dataset_that_ships_passes(name: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
     options = {"moving_digits": {"train_size": 8, "val_size": 4, "test_size": 4}}.get(name, {})
     if name == "image_folder":
-        for i in range(12):
+        for i in range(40):
             path = tmp_path / "images" / f"class{i % 2}" / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (9, 7), (20 * i, 3 * i, 255 - i)).save(path)
+            pixels = np.random.default_rng(i).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(path)
         options = {"path": "images", "size": 8}
     report = check("dataset", name, third_party=False, **options)
     assert not report.failures + report.warnings, str(report)

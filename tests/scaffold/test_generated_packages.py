@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -9,10 +10,15 @@ from pathlib import Path
 import pytest
 from scaffold import fresh
 
+from harness.scaffold import KINDS as KINDS_OF_PACKAGES
+
 KINDS = [
     "attention",
     *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("model", "dataset", "loss", "task")),
 ]
+
+SKIPPED = {"loss": {"seed", "weights_only"}}
+"""What does not apply: the loss has no weights."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -40,6 +46,33 @@ def test_a_package_works_as_generated(tmp_path: Path, kind: str):
     used = [r["providers"].get(f"{kind} {name}") for r in records]
     assert f"{package.name} 0.1.0" in used
     assert name in (package / "reports" / name / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_PACKAGES)
+def test_a_package_passes_the_checks_of_its_kind_as_generated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    """In this process: with its folder on the path and its entry module called, it is as good as installed."""
+    from harness.conformance.running import Subject, examine
+    from harness.discovery import load
+    from harness.registry import Registry
+    from harness.scaffold import create
+
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    registry = load(third_party=False).registry
+    name = f"quick_{kind}"  # of its own, as the module stays imported
+    package = create(kind, name, tmp_path / "package", registry)
+    monkeypatch.syspath_prepend(package.folder)
+    module = f"harness_{name}"
+    own = Registry(f"harness-{name} 0.1.0")
+    importlib.import_module(module).harness_register(own)
+    registry.merge(own)
+
+    report = examine(Subject(registry.get(kind, name), registry, {}, (module,)))
+    assert not report.failures + report.warnings, str(report)
+    skipped = {f.check: f.what for f in report.findings if f.level == "skipped"}
+    assert set(skipped) <= SKIPPED.get(kind, set()), skipped
 
 
 def test_it_goes_into_a_wheel_without_its_tests(tmp_path: Path):

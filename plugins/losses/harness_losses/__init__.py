@@ -58,7 +58,6 @@ def harness_register(registry: Any) -> None:
         summary="squared distance of frames in the features of a frozen VGG; any layer, any weights",
         source="Johnson et al. 2016, arXiv:1603.08155, eq. 2",
         files=("file",),
-        departs={"gradcheck": "the features are computed in float32, whatever comes in"},
         example={"weights": "random", "layer": "block1_conv2"},
     )
     registry.add(
