@@ -115,8 +115,8 @@ def prepare(
     study = load(source, plugins.registry, context, overrides)
     planning.check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
     plan = planning.make(study, store, retry_failed)
-    planning.preflight(plan, plugins.registry, context.data_root)
-    return plan, machine_for(resolved, workers, len(study.trials()), explicit=":" in device)
+    plan = planning.preflight(plan, plugins.registry, context.data_root)
+    return plan, machine_for(resolved, workers, len(plan.study.trials()), explicit=":" in device)
 
 
 def machine_for(device: str, workers: int | Literal["auto"], trials: int, explicit: bool = False) -> Machine:
