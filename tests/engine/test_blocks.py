@@ -151,7 +151,7 @@ def test_an_error_from_within_names_block_place_and_input(tmp_path: Path, known:
     with pytest.raises(ComponentFailed) as caught:
         assemble(replace(CONFIG, attention=Choice("mixed")), known, tmp_path)
     assert str(caught.value).startswith(
-        "attention 'mixed' (class Mixed) at 'sites.layer1_0.attention', for an input of [1, 16, 8, 8]: RuntimeError: The size"
+        "attention 'mixed' (class Mixed) at 'sites.layer1_0.attention', for an input of [1, 16, 8, 8]: RuntimeError: "
     )
 
 
