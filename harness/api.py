@@ -109,14 +109,15 @@ def prepare(
     overrides: Sequence[str] = (),
 ) -> tuple[Plan, Machine]:
     """Read and check a grid, look its trials up in the store, and decide where the rest will run."""
-    resolved = environment.resolve_device(device)
-    context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
-    source = Path(grid) if isinstance(grid, str) else grid
-    study = load(source, plugins.registry, context, overrides)
-    planning.check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
-    plan = planning.make(study, store, retry_failed)
-    planning.preflight(plan, plugins.registry, context.data_root)
-    return plan, machine_for(resolved, workers, len(study.trials()), explicit=":" in device)
+    with environment.collecting_seldom():
+        resolved = environment.resolve_device(device)
+        context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
+        source = Path(grid) if isinstance(grid, str) else grid
+        study = load(source, plugins.registry, context, overrides)
+        planning.check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
+        plan = planning.make(study, store, retry_failed)
+    plan = planning.preflight(plan, plugins.registry, context.data_root)
+    return plan, machine_for(resolved, workers, len(plan.study.trials()), explicit=":" in device)
 
 
 def machine_for(device: str, workers: int | Literal["auto"], trials: int, explicit: bool = False) -> Machine:
@@ -182,11 +183,12 @@ def execute(
 
 def build_report(study_name: str, store: Store, reports: Path, registry: Registry) -> StudyResult:
     """Write the report of a study from what the store holds; nothing is trained or measured."""
-    from .report import build
+    with environment.collecting_seldom():
+        from .report import build
 
-    study = store.study(study_name)
-    evidence = evidence_of(study, store, registry)
-    path = build(evidence, reports / study.name)
+        study = store.study(study_name)
+        evidence = evidence_of(study, store, registry)
+        path = build(evidence, reports / study.name)
     return StudyResult(study, evidence.records, path, evidence)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from . import foreign
 from .augment.pipeline import Pipeline
+from .blocks import Blocks
 from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
 from .data import without_initial_weights
 from .environment import derive, seed_all
-from .errors import ConfigError
+from .errors import ConfigError, NoControl
 from .measure import block_macs, example
 from .registry import Registry
 from .restore import from_plain
@@ -55,6 +56,7 @@ class Parts:
     prepare: Pipeline
     notes: tuple[str, ...]
     marks: tuple[str, ...] = ()
+    blocks: Blocks = field(default_factory=Blocks)
 
     def to(self, device: str) -> None:
         """Move what has weights: the model, and losses that compare features."""
@@ -73,7 +75,8 @@ class Factory:
     """Builds the chosen attention block for one site after the other (contracts.AttentionFactory).
 
     A block with an option `of` wraps another one, which is built first, under the seed that it has in its own row.
-    `sizes`: site -> (H, W) of its map, where a block is to be as expensive as the one that it wraps.
+    `sizes`: site -> (H, W) of its map, where a block is to be as expensive as the one that it wraps. `made`: (site,
+    block) of all that it has built.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Factory:
     ) -> None:
         self._registry, self._choice, self._seed, self._sizes = registry, choice, seed, sizes or {}
         self.domain: Literal["image", "temporal"] = self._domain(choice)
+        self.made: list[tuple[str, nn.Module]] = []
 
     def _domain(self, choice: Choice) -> Literal["image", "temporal"]:
         domain = getattr(self._registry.get("attention", choice.name).load(), "domain", "image")
@@ -90,7 +94,9 @@ class Factory:
         return "temporal" if domain == "temporal" else "image"
 
     def __call__(self, channels: int, /, *, site: str = "") -> nn.Module:
-        return self._build(self._choice, channels, site)
+        block = self._build(self._choice, channels, site)
+        self.made.append((site, block))
+        return block
 
     def _build(self, choice: Choice, channels: int, site: str) -> nn.Module:
         options = choice.keywords()
@@ -104,7 +110,12 @@ class Factory:
             height, width = self._sizes[site]
             options["measured"] = (block_macs(options["of"], (channels, height, width)), height * width)
         seed_all(derive(self._seed, "attention", site))
-        return cast(nn.Module, component.load()(channels, **options))
+        try:
+            return cast(nn.Module, component.load()(channels, **options))
+        except ConfigError as error:
+            if isinstance(inner, Choice):
+                raise NoControl(error.message, error.hint) from error
+            raise
 
 
 class _Sizer:
@@ -148,12 +159,16 @@ def told_by_blocks(model: nn.Module) -> tuple[str, ...]:
 
 
 def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
-    """Build every part on the CPU. Raises HarnessError for what does not fit together."""
+    """Build every part on the CPU, and try the blocks of attention out.
+
+    Raises HarnessError for what does not fit together, and ComponentFailed for a block that raises.
+    """
     info, dataset = open_data(config.dataset, registry, data_root)
     task: Task = registry.build("task", config.task.name, **config.task.keywords())
     foreign.complete("task", config.task.name, task)
     io = task.io(info)
-    model, sites = build_model(config, registry, io)
+    model, sites, blocks = _built(config, registry, io)
+    _try_out(config, model, blocks, io)
     losses = []
     for term in config.loss:
         loss: Loss = registry.build("loss", term.loss.name, **term.loss.keywords())
@@ -173,7 +188,7 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     told = told_by_blocks(model)
     notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())), *told)
     marks = tuple(dict.fromkeys(mark for s in speakers for mark in getattr(s, "marks", ())))
-    return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks)
+    return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks, blocks)
 
 
 def open_data(choice: Choice, registry: Registry, data_root: Path) -> tuple[DatasetInfo, Dataset]:
@@ -202,15 +217,23 @@ def stored_model(record: Record, store: Store, registry: Registry) -> tuple[nn.M
 
 def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...]]:
     """The model with its attention attached, and the sites."""
+    model, sites, _ = _built(config, registry, io)
+    return model, sites
+
+
+def _built(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, tuple[str, ...], Blocks]:
     sizes = _sizes_of(config, registry, io)
     seed_all(derive(config.seed, "model"))
     model: Model = registry.build("model", config.model.name, io, **config.model.keywords())
     foreign.complete("model", config.model.name, model)
     sites: Sequence[str] = ()
+    blocks = Blocks()
     if config.attention.name != "none":
         if not hasattr(model, "attach"):
             raise ConfigError(f"model '{config.model.name}' has no `attach`, so it takes no attention")
-        sites = model.attach(Factory(registry, config.attention, config.seed, sizes), config.placement)
+        factory = Factory(registry, config.attention, config.seed, sizes)
+        sites = model.attach(factory, config.placement)
+        blocks = Blocks.of(config.attention, factory.made, cast(nn.Module, model))
         if not sites:
             raise ConfigError(
                 f"placement '{config.placement}' of model '{config.model.label()}' has no place for attention",
@@ -221,7 +244,19 @@ def build_model(config: Config, registry: Registry, io: IO) -> tuple[nn.Module, 
         for parameter in module.parameters():
             if parameter.dim() == 4:  # the whole module's `to` raises at the first weight of a Conv3d
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return module, tuple(sites)
+    return module, tuple(sites), blocks
+
+
+_TRIED: set[tuple[object, ...]] = set()
+"""Models whose blocks went through: rows that differ in loss or training alone, and other seeds, need not try again."""
+
+
+def _try_out(config: Config, model: nn.Module, blocks: Blocks, io: IO) -> None:
+    # With the classes, as one that was edited and imported again is another under the same name.
+    key = (config.model, config.attention, config.placement, repr(io), type(model), *blocks.kinds)
+    if key not in _TRIED:
+        blocks.try_out(model, io)
+        _TRIED.add(key)
 
 
 def trained(model: nn.Module, groups: Mapping[str, nn.Module], stage: Stage) -> list[nn.Parameter]:

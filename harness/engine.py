@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import audits, environment, foreign, measure
 from .assembly import Parts, assemble, begin_stage, check_splits, loss_terms, set_training
 from .contracts import Figure, Sink, Split
-from .errors import ConfigError, Diverged, HarnessError
+from .errors import ComponentFailed, ConfigError, Diverged, said
 from .evaluation import autocast, check_finite, evaluate, summarised
 from .front import Feeder, hold
 from .ledger import Ledger
@@ -63,25 +63,28 @@ def run_trial(trial: Trial, registry: Registry, sink: Sink, run: Run) -> Record:
         found = foreign.homes(name.split(" ")[1] for name, _ in trial.provenance.sources)
         record = dataclasses.replace(record, environment=environment.describe(run.device, threads), targets=found)
         with environment.pinned(threads, trial.config.train.deterministic):
-            return _run(record, registry, sink, run, resumed)
-    except HarnessError as error:
-        return dataclasses.replace(record, status="failed", reason=str(error), traceback=traceback.format_exc())
+            parts = assemble(trial.config, registry, run.data_root)
+            with parts.blocks.telling():
+                return _run(record, parts, registry, sink, run, resumed)
     except (Exception, SystemExit) as error:  # a component's bug must not stop the study
-        reason = _refusal(error, trial) or f"{type(error).__name__}: {error}"
+        reason = _refusal(error, trial) or said(error)
         return dataclasses.replace(record, status="failed", reason=reason, traceback=traceback.format_exc())
 
 
 def _refusal(error: BaseException, trial: Trial) -> str:
-    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    # What a block raised stands behind the words that say which block.
+    words = str(error.__cause__ if isinstance(error, ComponentFailed) else error)
+    operation, found, _ = words.partition(" does not have a deterministic implementation")
     if not trial.config.train.deterministic or not found:
         return ""
     operation = operation.strip()
     return f"deterministic: true cannot be honoured: '{operation}' has no deterministic implementation on this device"
 
 
-def _run(record: Record, registry: Registry, sink: Sink, run: Run, resumed: Mapping[str, Any] | None) -> Record:
+def _run(
+    record: Record, parts: Parts, registry: Registry, sink: Sink, run: Run, resumed: Mapping[str, Any] | None
+) -> Record:
     config = record.trial.config
-    parts = assemble(config, registry, run.data_root)
     cost = measure.parameters(parts.model) | {"macs": measure.macs(parts.model, parts.io, "cpu")}
     parts.to(run.device)
     loaders = {name: _loader(parts, record.trial, name, run) for name in ("train", "val", "test")}

@@ -25,6 +25,10 @@ class ConfigError(HarnessError):
     """An option, a component or a combination of them cannot be used."""
 
 
+class NoControl(ConfigError):
+    """A control cannot be made of the block that it is to stand beside."""
+
+
 class UnknownName(ConfigError):
     """A name that nothing was registered under."""
 
@@ -43,6 +47,17 @@ class StoreError(HarnessError):
 
 class Diverged(HarnessError):
     """Training produced a loss that is not finite."""
+
+
+class ComponentFailed(Exception):
+    """A component raised what is no HarnessError: a bug of its own. The message says where, and holds its words."""
+
+
+def said(error: BaseException) -> str:
+    """What a failed trial gives as its reason: the words of an error, behind its kind where that says anything."""
+    if isinstance(error, (HarnessError, ComponentFailed)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 class GridError(ConfigError):

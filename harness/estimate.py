@@ -48,8 +48,10 @@ def estimate(trial: Trial, registry: Registry, data_root: Path, device: str, thr
         updates = [stage.epochs * loader.steps for stage in config.train.stages]
         feeder = Feeder(parts, {"train": loader}, sketch=True)
         times = []
-        for i, stage in enumerate(config.train.stages):
-            times.append(_update(parts, registry, feeder.loaders(config.train.stages[: i + 1])["train"], config, stage))
+        with parts.blocks.telling():
+            for i, stage in enumerate(config.train.stages):
+                fed = feeder.loaders(config.train.stages[: i + 1])["train"]
+                times.append(_update(parts, registry, fed, config, stage))
     total = sum(time_ * count for time_, count in zip(times, updates, strict=True))
     return Estimate(total / max(1, sum(updates)), sum(updates))
 

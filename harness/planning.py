@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import foreign
 from .contracts import Frames, SplitName, Task
-from .errors import ConfigError, GridError, HarnessError
+from .errors import ConfigError, GridError, HarnessError, NoControl, said
 from .registry import Registry, suggest
 from .store import Store
-from .trial import Config, Provenance, Record, Study, Trial, trainable_names
+from .trial import Cell, Config, Provenance, Record, Skipped, Study, Trial, trainable_names
 
 PREFLIGHT = 200
 """At most so many different models are built before anything trains; the rest is checked when its turn comes."""
@@ -19,13 +20,17 @@ PREFLIGHT = 200
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`done` by trial id; `pending` in the order in which they will run; `stale`: cell key -> cause."""
+    """`done` (with those that failed) by trial id; `pending` in the order in which they will run.
+
+    `stale`: cell key -> cause. `doomed`: cell key -> what a component of it raised when its model was tried.
+    """
 
     study: Study
     done: Mapping[str, Record]
     pending: tuple[Trial, ...]
     stale: Mapping[str, str]
     retry_failed: bool = False
+    doomed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> tuple[Record, ...]:
@@ -78,28 +83,57 @@ def cause(before: Provenance, now: Provenance) -> str:
     return "; ".join(reasons) or "an earlier version recorded it differently"
 
 
-def preflight(plan: Plan, registry: Registry, data_root: Path) -> None:
+def preflight(plan: Plan, registry: Registry, data_root: Path) -> Plan:
     """Build every different row of the pending trials once, and prepare one item for it.
 
-    Raises GridError with all that does not fit together. What a component raises beside that is a bug of its own: it
-    becomes a failed trial, and the other rows go on.
+    Gives the plan without the controls that cannot be made of their block, each left out with its reason. What a
+    component raises beside HarnessError is a bug of its own: it stands in `doomed` and becomes a failed trial, and the
+    other rows go on. Raises GridError with all else that does not fit together.
     """
     seen: set[tuple[object, ...]] = set()
     mistakes: list[HarnessError] = []
-    labels = {t.id: c.label for c in plan.study.cells for t in c.trials}
+    doomed: dict[str, str] = {}
+    unmade: dict[str, str] = {}
+    cells = {t.id: c for c in plan.study.cells for t in c.trials}
     for trial in plan.pending:
-        key = _shape(trial.config)
+        key, cell = _shape(trial.config), cells[trial.id]
         if key in seen or len(seen) >= PREFLIGHT:
             continue
         seen.add(key)
         try:
             _try(trial.config, registry, data_root)
         except HarnessError as error:
-            mistakes.append(HarnessError(f"row '{labels[trial.id]}': {error.message}", error.hint))
-        except (Exception, SystemExit):
-            continue
+            if isinstance(error, NoControl) and cell.control and not cell.baseline:
+                unmade[cell.key] = error.message
+            else:
+                mistakes.append(HarnessError(f"row '{cell.label}': {error.message}", error.hint))
+        except (Exception, SystemExit) as error:
+            doomed.setdefault(cell.key, said(error))
     if mistakes:
         raise GridError(mistakes)
+    return dataclasses.replace(_without(plan, unmade), doomed=doomed)
+
+
+def _without(plan: Plan, unmade: Mapping[str, str]) -> Plan:
+    """The plan less these cells (key -> why they cannot be made)."""
+    if not unmade:
+        return plan
+    kept: list[Cell] = []
+    skipped = list(plan.study.skipped)
+    for cell in plan.study.cells:
+        if cell.key in unmade:
+            skipped.append(Skipped(cell.label, unmade[cell.key]))
+        else:
+            kept.append(cell)
+    study = dataclasses.replace(plan.study, cells=tuple(kept), skipped=tuple(skipped))
+    ids = {t.id for t in study.trials()}
+    return dataclasses.replace(
+        plan,
+        study=study,
+        done={key: record for key, record in plan.done.items() if key in ids},
+        pending=tuple(t for t in plan.pending if t.id in ids),
+        stale={key: why for key, why in plan.stale.items() if key not in unmade},
+    )
 
 
 def _try(config: Config, registry: Registry, data_root: Path) -> None:

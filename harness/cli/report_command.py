@@ -28,10 +28,11 @@ def command(context: click.Context, study: str, runs: Path, reports: Path) -> in
     """
     from .. import api, discovery
     from ..store import Store
-    from .tables import summary
+    from .tables import summary, unfinished
 
     registry = discovery.load(context.obj["third_party"]).registry
     result = api.build_report(study, Store(runs), reports, registry)
     summary(result)
+    unfinished(result)
     click.echo(f"report: {result.report}")
     return 0

@@ -76,4 +76,14 @@ def summary(result: StudyResult) -> None:
         )
 
 
+def unfinished(result: StudyResult) -> None:
+    """On standard error: how many trials failed, how many have not run, and what can be done."""
+    total, failed = len(result.study.trials()), len(result.failed)
+    missing = total - len(result.records)
+    if failed:
+        click.echo(f"{failed} of {total} trials failed; see the report, or run again with --retry-failed", err=True)
+    if missing:
+        click.echo(f"{missing} of {total} trials have not run; `harness ablate` runs them", err=True)
+
+
 _ENDS = {"mean": ("low", "high"), "difference": ("difference_low", "difference_high")}

@@ -113,6 +113,7 @@ def _write(axes: Axes, values: Array, norm: Normalize, difference: bool) -> None
             va="center",
             fontsize=6.5,
             color=_ON_DARK if dark else _ON_LIGHT,
+            in_layout=False,  # it lies in its cell, and to measure every cell takes as long as to draw it
         )
 
 

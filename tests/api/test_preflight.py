@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import harness
 from harness import discovery
 from harness.api import machine_for
+from harness.environment import collecting_seldom
 from harness.errors import ConfigError, GridError
 
 BASE = {"study": "s", "dataset": "digits", "model": "resnet20", "train": {"epochs": 1, "batch_size": 256}, "seeds": 1}
@@ -99,3 +101,10 @@ def test_workers_and_threads_share_the_cores(
 def test_mps_takes_one_worker():
     with pytest.raises(ConfigError, match="device 'mps' takes one worker"):
         machine_for("mps", 2, 4)
+
+
+def test_what_is_collected_seldom_while_planning_is_collected_as_before_afterwards():
+    before = gc.get_threshold()
+    with collecting_seldom():
+        assert gc.get_threshold() > before
+    assert gc.get_threshold() == before

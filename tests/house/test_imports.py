@@ -36,6 +36,7 @@ FLOORS = {
     "recipe": 3,
     "trackers": 3,
     "measure": 3,
+    "blocks": 3,
     "audits": 3,
     "ledger": 3,
     "progress": 3,

@@ -79,7 +79,7 @@ READMES["example"] = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("page", READMES)
 def test_every_command_of_a_generated_readme_can_be_typed(page: str):
     typed = re.findall(r"^\$ harness (.+)$", READMES[page], re.M)
-    assert {line.split()[0] for line in typed} == {"list", "show", "check", "ablate"}
+    assert {line.split()[0] for line in typed} - {"compare"} == {"list", "show", "check", "ablate"}
     for line in typed:
         name, *arguments = shlex.split(line)
         command = group.get_command(click.Context(group), name)
