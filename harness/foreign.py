@@ -50,6 +50,13 @@ def _dotted(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
+def reach_target(target: str, folder: Path | None) -> str:
+    """`reach` the module of a target, and its name. Raises ConfigError, also for a text that is no target."""
+    module = checked(target).partition(":")[0]
+    reach(module, folder)
+    return module
+
+
 def reach(module: str, folder: Path | None) -> None:
     """Make a module importable that lies in `folder`, and read it anew if it was changed since it was imported.
 
@@ -64,7 +71,7 @@ def reach(module: str, folder: Path | None) -> None:
             home = sources.home_of(top)
         if home is not None and ((folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()):
             raise ConfigError(
-                f"module '{top}' lies beside the grid, and another one in {home}", "rename the one beside the grid"
+                f"module '{top}' lies in {folder}, and another one in {home}", f"rename the one in {folder}"
             )
         if home is None and os.pathsep in str(folder):  # worker processes inherit a list that this would cut in two
             what = f"the folder {folder} cannot be put on Python's path: its name has a '{os.pathsep}'"
@@ -154,7 +161,7 @@ def _imported(module: str) -> ModuleType:
             raise ConfigError(
                 f"module '{error.name}' is not found",
                 hint=f"put the folder that holds '{module.partition('.')[0]}' on PYTHONPATH, or the module beside the"
-                " grid file",
+                " grid file; `harness check` and `harness show` look in the current folder too",
             ) from error
         raise ConfigError(
             f"module '{module}' cannot be imported: {error} ({_place(error, module)})", f"install '{error.name}'"

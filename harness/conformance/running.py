@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError, HarnessError
+from ..foreign import is_target
 from ..registry import Component, Registry
 from .findings import BEHIND, Broken, Doubtful, Finding, NotChecked, Report
 
 SEED = 20411
 OWN = Path(__file__).parent
+PLAIN = "a class that is no plugin"
 
 
 @dataclass(slots=True)
@@ -30,6 +32,11 @@ class Subject:
     entries: tuple[str, ...] = ()
     found: dict[str, Finding] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Is it a class that is no plugin? A grid asks less of it."""
+        return is_target(self.component.name)
 
     @property
     def target(self) -> Any:

@@ -351,8 +351,8 @@ def test_options_are_checked_against_the_signature(folder: Path):
 def test_a_module_that_python_finds_elsewhere_is_not_taken_for_the_one_beside_the_grid(folder: Path):
     (folder / "click.py").write_text("class Block:\n    def __init__(self, channels):\n        pass\n")
     ((found, hint),) = mistakes(folder, 'attention: {target: "click:Block"}\n')
-    assert found.startswith("5: attention.target: module 'click' lies beside the grid, and another one in ")
-    assert hint == "rename the one beside the grid"
+    assert found.startswith(f"5: attention.target: module 'click' lies in {folder}, and another one in ")
+    assert hint == f"rename the one in {folder}"
 
 
 def test_nothing_is_imported_to_look_a_class_up():
