@@ -108,7 +108,8 @@ def _renew(module: str) -> None:
     if home is None or sources.installed(home):
         return
     try:
-        names = list(sources.foreign_closure(module))
+        # Those of plugins stay as they are: the registry and other modules hold their classes.
+        names = [name for name in sources.foreign_closure(module) if not name.startswith("harness_")]
         fresh = not any(sources.changed(name) for name in names)
     except ConfigError:  # broken as it stands: whoever imports it says so, with the reason
         names, fresh = [module], False

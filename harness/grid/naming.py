@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from .. import foreign
 from ..errors import ConfigError, UnknownName
 from ..registry import Component, Option, Registry
-from ..sources import digest_of, foreign_digest
+from ..sources import digest_of, foreign_digest, hidden_imports
 from ..trial import Value
 from . import tree
 from .nodes import Node
@@ -61,6 +62,10 @@ class Naming:
         key = (component.module, foreign.is_target(component.name))
         if key not in self._digests:
             self._digests[key] = foreign_digest(component.module) if key[1] else digest_of(component.module)
+            places = hidden_imports(component.module) if key[1] else ()
+            if places:
+                what = f"{', '.join(places)}: an import whose name is made as it runs; a change of what it imports"
+                warnings.warn(f"{what} makes no row stale; write the name out", RuntimeWarning, stacklevel=2)
         return self._digests[key]
 
     def defaults(self) -> Defaults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +237,92 @@ def test_comments_do_not_count_and_code_does_also_that_of_a_helper_beside_it(fol
     assert other[2] != before[2]
     (folder / "my_helpers.py").write_text("def gate(x):\n    return -x\n")
     assert ids(plan(folder, AXES))[2] not in (before[2], other[2])
+
+
+ELSEWHERE = {
+    "at the top": "import my_far\n",
+    "in a function": "def gate(x):\n    from my_far import far\n    return far(x)\n",
+    "through another": "import my_near\n",
+    "by its name as text": "import importlib\nfar = importlib.import_module('my_far')\n",
+    "by keyword": "from importlib import import_module\nfar = import_module(name='my_far')\n",
+    "by __import__": "far = __import__('my_far')\n",
+    "of a package": "from my_lab.inner import gates\n",
+    "of a package, by a relative name": "import importlib\nx = importlib.import_module('.gates', 'my_lab.inner')\n",
+    "of a package that imports it by its own name": "import my_lab.named\n",
+}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on Python's path that is not the grid's."""
+    lab = tmp_path / "lab"
+    (lab / "my_lab" / "inner").mkdir(parents=True)
+    for name in ("my_far.py", "my_lab/__init__.py", "my_lab/inner/__init__.py", "my_lab/inner/gates.py"):
+        (lab / name).write_text("def far(x):\n    return x\n")
+    (lab / "my_near.py").write_text("import my_far\n")
+    named = "import importlib\ngates = importlib.import_module('.inner.gates', __package__)\n"
+    (lab / "my_lab" / "named.py").write_text(named)
+    monkeypatch.syspath_prepend(str(lab))
+    return lab
+
+
+@pytest.mark.parametrize("how", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_helper_of_another_folder_counts_however_it_is_imported(folder: Path, elsewhere: Path, how: str):
+    (folder / "my_module.py").write_text(how + BLOCK)
+    before = ids(plan(folder, AXES))
+    assert ids(plan(folder, AXES)) == before
+    helper = elsewhere / ("my_lab/inner/gates.py" if "my_lab" in how else "my_far.py")
+    helper.write_text("def far(x):\n    return -x\n")
+    after = ids(plan(folder, AXES))
+    assert after[:2] == before[:2]
+    assert after[2] != before[2]
+    moved = elsewhere.rename(elsewhere.with_name("moved"))
+    sys.path[sys.path.index(str(elsewhere))] = str(moved)
+    forget()
+    assert ids(plan(folder, AXES)) == after, "where it lies does not count"
+
+
+def test_the_id_is_the_same_whatever_was_imported_before(folder: Path, elsewhere: Path):
+    (folder / "my_module.py").write_text(ELSEWHERE["of a package"] + BLOCK)
+    alone = sources.foreign_digest("my_module") if foreign.reach("my_module", folder) is None else ""
+    code = f"""
+import sys
+sys.path += [{str(elsewhere)!r}, {str(folder)!r}]
+import my_lab.inner.gates, my_lab.named, my_far, my_module
+from harness import sources
+print(sources.foreign_digest('my_module'))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == alone, done.stderr
+
+
+def test_a_library_and_what_python_brings_do_not_count(folder: Path):
+    (folder / "my_module.py").write_text("import json, click, torch, harness.data\nfrom yaml import nodes\n" + BLOCK)
+    foreign.reach("my_module", folder)
+    assert set(sources.foreign_closure("my_module")) == {"my_module", "my_helpers"}
+
+
+def test_the_code_of_a_plugin_counts_as_it_does_in_the_plugin_s_own_rows(folder: Path):
+    (folder / "my_module.py").write_text("from harness_attention.eca import ECA\n" + BLOCK)
+    foreign.reach("my_module", folder)
+    assert "harness_attention.eca" in sources.foreign_closure("my_module")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "importlib.import_module('my_' + NAME)",
+        "importlib.import_module(NAME)",
+        "__import__(NAME)",
+        "importlib.import_module('.my_far', NAME)",
+        "importlib.util.spec_from_file_location('my_far', NAME)",
+    ],
+)
+def test_an_import_that_no_text_names_is_told_with_its_line(folder: Path, call: str):
+    (folder / "my_module.py").write_text(BLOCK)
+    (folder / "my_helpers.py").write_text(f"import importlib\n\n\ndef gate(x):\n    return {call}\n")
+    with pytest.warns(RuntimeWarning, match="line 5 of module 'my_helpers': an import whose name is made"):
+        plan(folder, AXES)
 
 
 def test_an_edited_module_is_imported_anew_in_the_same_process(folder: Path):
