@@ -18,6 +18,7 @@ import pluggy
 
 from . import hookspecs
 from .errors import ClashError, ConfigError
+from .importing import to_install, told
 from .registry import Registry
 
 GROUP = "harness"
@@ -82,8 +83,8 @@ def load(third_party: bool = True) -> Plugins:
         try:
             _accept(plugins, point.name, point.load(), distribution)
         except (Exception, SystemExit) as error:  # foreign code may raise anything; the program goes on
-            message = error.message if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
-            hint = getattr(error, "hint", None) or f"mend or uninstall {distribution}"
+            message = error.message if isinstance(error, ConfigError) else told(error, point.module)
+            hint = getattr(error, "hint", None) or to_install(error) or f"mend or uninstall {distribution}"
             provider = Provider(point.name, distribution, point.value, message, hint)
         plugins.providers.append(provider)
     plugins.registry.failures = len(plugins.failures)

@@ -12,10 +12,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
-from . import sources
+from . import importing, sources
 from .contracts import Task
 from .errors import ConfigError
 
@@ -127,64 +126,17 @@ def _drop(names: Iterable[str]) -> None:
 
 def load(kind: str, target: str) -> Callable[..., Any]:
     """Import what a target names. Raises ConfigError that says what went wrong, and where."""
-    module, _, attribute = checked(target).partition(":")
-    found: Any = _imported(module)
-    for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except Exception as error:  # a module may answer for its names itself, and raise anything
-            own = [n for n, v in vars(found).items() if isinstance(v, type) and getattr(v, "__module__", "") == module]
-            raise ConfigError(
-                f"{kind} '{target}': module '{module}' has no '{attribute}'", _near(attribute, own, "its classes are")
-            ) from error
+    top = checked(target).partition(":")[0].partition(".")[0]
+    lost = (
+        f"put the folder that holds '{top}' on PYTHONPATH, or the module beside the grid file; `harness check` and"
+        " `harness show` look in the current folder too"
+    )
+    found = importing.named(target, lost, "mend the module")
     if not callable(found):
         raise ConfigError(f"{kind} '{target}' is of type {type(found).__name__}, and cannot be called", "name a class")
     if kind == "task":
         _require_task(target, found)
     return cast("Callable[..., Any]", found)
-
-
-def _near(name: str, known: list[str], otherwise: str) -> str | None:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return f"{otherwise} {', '.join(known)}" if known else None
-
-
-def _imported(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        parents = [module.rsplit(".", n)[0] for n in range(module.count(".") + 1)]
-        if error.name in parents:
-            raise ConfigError(
-                f"module '{error.name}' is not found",
-                hint=f"put the folder that holds '{module.partition('.')[0]}' on PYTHONPATH, or the module beside the"
-                " grid file; `harness check` and `harness show` look in the current folder too",
-            ) from error
-        raise ConfigError(
-            f"module '{module}' cannot be imported: {error} ({_place(error, module)})", f"install '{error.name}'"
-        ) from error
-    except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
-        raise ConfigError(
-            f"module '{module}' cannot be imported: {type(error).__name__}: {error} ({_place(error, module)})",
-            hint="mend the module",
-        ) from error
-
-
-def _place(error: BaseException, module: str) -> str:
-    """`my_module.py:3`: the last line of a module's own that was running."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}"
-    step, place = error.__traceback__, module
-    while step is not None:
-        file = Path(step.tb_frame.f_code.co_filename)
-        if file.suffix == ".py" and file != Path(__file__) and not sources.installed(file.parent):
-            place = f"{file.name}:{step.tb_lineno}"
-        step = step.tb_next
-    return place
 
 
 _WRITE = "what a {kind} must have stands in docs/plugins.md; write a class around yours that has it"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import foreign
+from . import foreign, importing
 from .errors import ClashError, ConfigError, UnknownName
 
 KINDS: Mapping[str, int] = {
@@ -81,22 +80,17 @@ class Component:
         return self.target.partition(":")[0]
 
     def load(self) -> Callable[..., Any]:
-        """Import the target. Raises ConfigError that names the provider if that fails."""
+        """Import the target. Raises ConfigError that names the provider, and where it failed."""
         if foreign.is_target(self.name):
             return foreign.load(self.kind, self.target)
-        module, _, attribute = self.target.partition(":")
+        who = f"{self.kind} '{self.name}' of {self.provider}"
         try:
-            found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
-            raise ConfigError(
-                f"{self.kind} '{self.name}' of {self.provider} cannot be loaded from '{self.target}': "
-                f"{type(error).__name__}: {error}",
-                hint="mend or remove that plugin; see `harness doctor`",
-            ) from error
+            mend = f"mend that line, or uninstall {self.provider.rpartition(' ')[0] or self.provider}"
+            found = importing.named(self.target, f"mend the spelling of '{self.target}' in harness_register", mend)
+        except ConfigError as error:
+            raise ConfigError(f"{who} cannot be loaded from '{self.target}': {error.message}", error.hint) from error
         if not callable(found):
-            raise ConfigError(f"{self.kind} '{self.name}' of {self.provider}: target '{self.target}' is not callable")
+            raise ConfigError(f"{who}: target '{self.target}' is not callable")
         return typing.cast("Callable[..., Any]", found)
 
     def options(self, given: Mapping[str, Any] | None = None) -> tuple[Option, ...]:

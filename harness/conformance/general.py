@@ -54,7 +54,11 @@ def environment() -> dict[str, str]:
 
 
 def _loads(subject: Subject) -> str:
-    return f"{subject.component.target}, a {'class' if inspect.isclass(subject.target) else 'function'}"
+    try:
+        target = subject.target
+    except ConfigError as error:
+        raise Broken(error.message, error.hint) from error
+    return f"{subject.component.target}, a {'class' if inspect.isclass(target) else 'function'}"
 
 
 def _code(subject: Subject) -> str:
@@ -125,7 +129,7 @@ GENERAL = (
     Check(
         "loads",
         "the target is imported where a study names it, and the study ends there if that fails",
-        "mend the import or the spelling of 'package.module:Name' in harness_register",
+        "let 'package.module:Name' name a class or a function of that module",
         _loads,
         gate=True,
     ),

@@ -139,8 +139,8 @@ def run(check: Check, subject: Subject) -> Finding:
 
 
 def _judged(check: Check, subject: Subject) -> Finding:
-    def finding(level: Any, what: str) -> Finding:
-        return Finding(check.name, level, what, check.why, check.mend)
+    def finding(level: Any, what: str, mend: str | None = None) -> Finding:
+        return Finding(check.name, level, what, check.why, mend or check.mend)
 
     for gate in _gates(check, subject):
         if run(gate, subject).level not in ("passed", "warning"):
@@ -155,7 +155,7 @@ def _judged(check: Check, subject: Subject) -> Finding:
     except Doubtful as doubt:
         return finding("warning", str(doubt))
     except Broken as broken:
-        return finding("warning" if check.mild else "failed", str(broken))
+        return finding("warning" if check.mild else "failed", str(broken), broken.mend)
     except (Exception, SystemExit) as error:  # foreign code may raise anything
         return finding("warning" if check.mild else "failed", told(error))
 

@@ -101,6 +101,17 @@ def test_a_plugin_that_cannot_be_loaded_is_a_failure_with_its_cause(installed: P
     assert "No module named 'no_such_module'" in done.stdout
 
 
+def test_a_target_that_cannot_be_imported_is_told_with_its_line_and_registering_is_not_blamed(installed: Path) -> None:
+    (installed / "harness_thing" / "loss.py").write_text("from .deep import Squared\n")
+    (installed / "harness_thing" / "deep.py").write_text("import json\n\nraise OSError('no licence')\n")
+    done = run(installed, "-m", "harness", "check", "loss", "squared", plugins="thing")
+    assert done.returncode == 1, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  failed")]
+    assert line.endswith("OSError: no licence (harness_thing/deep.py:3)")
+    assert "mend: mend that line, or uninstall harness-thing" in done.stdout
+    assert "harness_register" not in done.stdout
+
+
 def test_pytest_has_one_test_a_check(installed: Path) -> None:
     arguments = ("-m", "pytest", "-p", "harness.conformance.plugin", "-p", "no:cacheprovider", "-v")
     done = run(installed, *arguments, "--harness-provider", "thing", "--harness-provider", "bad")

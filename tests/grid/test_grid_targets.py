@@ -360,8 +360,8 @@ CASES = {
     "a file": ("my_module.py:MyBlock", "target 'my_module.py:MyBlock' is not", "did you mean 'my_module:MyBlock'?"),
     "a path": ("src/my_module:MyBlock", "target 'src/my_module:MyBlock' is not", "name the module as `import` does"),
     "no module": ("my_modul:MyBlock", "module 'my_modul' is not found", "put the folder that holds 'my_modul'"),
-    "no class": ("my_module:MyBlok", "attention 'my_module:MyBlok': module 'my_module' has no 'MyBlok'", "'MyBlock'?"),
-    "nothing like it": ("my_module:Foo", "attention 'my_module:Foo': module", "its classes are MyBlock, Plain"),
+    "no class": ("my_module:MyBlok", "module 'my_module' has no 'MyBlok'", "'MyBlock'?"),
+    "nothing like it": ("my_module:Foo", "module 'my_module' has no 'Foo'", "its classes are MyBlock, Plain"),
     "not callable": ("my_module:NUMBER", "attention 'my_module:NUMBER' is of type int, and cannot", "a class"),
     "python's own": ("os:system", "target 'os:system': module 'os' is Python's own", "of your own"),
     "no channels": (
