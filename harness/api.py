@@ -112,7 +112,7 @@ def prepare(
     resolved = environment.resolve_device(device)
     context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
     source = Path(grid) if isinstance(grid, str) else grid
-    study = load(source, plugins.registry, context, overrides)
+    study = load(source, _knowing(plugins.registry, store), context, overrides)
     planning.check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
     plan = planning.make(study, store, retry_failed)
     planning.preflight(plan, plugins.registry, context.data_root)
@@ -195,7 +195,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     from .report import Evidence, Latency
 
     plan = planning.make(study, store)
-    task = planning.task_of(study, registry, plan.done.values(), store.root)
+    task = planning.task_of(study, _knowing(registry, store), plan.done.values(), store.root)
     measured = store.latency(study.name)
     return Evidence(
         study=study,
@@ -232,7 +232,16 @@ def compare(
     from .comparing import compare, side
 
     plugins, other = registry or load_registry(), runs if runs_b is None else runs_b
-    return compare(side(study_a, Store(Path(runs)), plugins), side(study_b, Store(Path(other)), plugins))
+    stores = Store(Path(runs)), Store(Path(other))
+    a, b = (side(name, s, _knowing(plugins, s)) for name, s in zip((study_a, study_b), stores, strict=True))
+    return compare(a, b)
+
+
+def _knowing(registry: Registry, store: Store) -> Registry:
+    """Its errors say of which package a name was, where trials of the store were trained with it."""
+    providers = functools.cache(store.providers)
+    registry.origin = lambda kind, name: discovery.came_from(providers().get(f"{kind} {name}", ""))
+    return registry
 
 
 def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[str, Value]]:
@@ -240,9 +249,9 @@ def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[
 
     @functools.cache
     def defaults(kind: str, name: str) -> Mapping[str, Value]:
-        if is_target(name):  # a report imports no class that is no plugin
+        if (kind, name) in kept or is_target(name):
             return kept.get((kind, name), {})
-        try:
+        try:  # a study of an older version, which kept those of classes named by `target` alone
             options = registry.get(kind, name).options()
         except HarnessError:  # the plugin that trained it is no longer installed
             return {}
@@ -264,7 +273,7 @@ def load_trial(
     record = store.find(trial_id)
     if record.status != "ok":
         raise StoreError(f"trial '{record.id}' {record.status}: {record.reason}")
-    return stored_model(record, store, registry or load_registry())[0], record.trial
+    return stored_model(record, store, _knowing(registry or load_registry(), store))[0], record.trial
 
 
 def predict(

@@ -67,6 +67,17 @@ def version_of(distribution: str) -> str:
         return "source"
 
 
+def came_from(provider: str) -> str:
+    """Where a component is that a trial was trained with and that is not there; empty if nothing is known of it."""
+    name, _, version = provider.rpartition(" ")
+    if not name or name == "ablation-harness":
+        return ""
+    now = version_of(name)
+    if now == "source":
+        return f"it came from {name} {version}, which is not installed"
+    return f"it came from {name} {version}; {name} {now} is installed, and was left out or no longer has it"
+
+
 def load(third_party: bool = True) -> Plugins:
     """Load the built-ins, then the entry points of group `harness`.
 

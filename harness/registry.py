@@ -169,6 +169,7 @@ class Registry:
         self._provider = provider
         self._components: dict[tuple[str, str], Component] = {}
         self.failures = 0  # plugins that could not be loaded; named in hints of unknown names
+        self.origin: Callable[[str, str], str] = lambda kind, name: ""  # where a store says that a name came from
 
     def add(
         self,
@@ -241,7 +242,7 @@ class Registry:
         if name not in names:
             message = f"unknown {kind} '{name}'"
             other = [k for k, n in self._components if n == name]
-            hint = f"'{name}' is of kind {other[0]}" if other else suggest(name, names)
+            hint = self.origin(kind, name) or (f"'{name}' is of kind {other[0]}" if other else suggest(name, names))
             if self.failures:
                 plugins = "1 plugin" if self.failures == 1 else f"{self.failures} plugins"
                 hint += f" ({plugins} failed to load: see `harness doctor`)"
@@ -258,7 +259,8 @@ class Registry:
 
 def suggest(name: str, known: Sequence[str] | Mapping[str, Any], otherwise: str | None = None) -> str:
     """`did you mean 'eca'?` where something is near, else the whole list."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    # Two letters of three: a swap in a short name. Less, and `triplet_gate` would be taken for `identity_gate`.
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.66)
     if near:
         return f"did you mean '{near[0]}'?"
     return otherwise if otherwise is not None else f"known: {', '.join(sorted(known)) or 'none'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ class Naming:
     def __init__(self, registry: Registry, folder: Path | None) -> None:
         self._registry, self._folder = registry, folder
         self._reached: set[str] = set()
-        self._foreign: dict[tuple[str, str], Component] = {}
         self._options: dict[tuple[str, str], dict[str, Option]] = {}
         self._digests: dict[tuple[str, bool], str] = {}
 
@@ -42,7 +41,6 @@ class Naming:
             self._reached.add(module)
         component = self._registry.get(kind, name)
         component.load()
-        self._foreign[kind, name] = component
         return component
 
     def options(self, kind: str, name: str, given: Mapping[str, Any] | None = None) -> dict[str, Option]:
@@ -68,12 +66,15 @@ class Naming:
                 warnings.warn(f"{what} makes no row stale; write the name out", RuntimeWarning, stacklevel=2)
         return self._digests[key]
 
-    def defaults(self) -> Defaults:
-        """(kind, name, options with their defaults) of every class that is no plugin, for reports."""
+    def defaults(self, used: Iterable[tuple[str, str]]) -> Defaults:
+        """(kind, name, options with their defaults): what a report says where the component is gone, or has others."""
         return tuple(
-            (kind, name, tuple((o.name, o.default) for o in c.options() if not o.required and _writable(o.default)))
-            for (kind, name), c in sorted(self._foreign.items())
+            (kind, name, tuple((o.name, o.default) for o in self._known(kind, name) if _writable(o.default)))
+            for kind, name in sorted(set(used))
         )
+
+    def _known(self, kind: str, name: str) -> list[Option]:
+        return [o for o in self.options(kind, name).values() if not o.required]
 
 
 def _writable(value: Any) -> bool:

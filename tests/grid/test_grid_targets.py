@@ -101,7 +101,9 @@ def test_a_class_beside_the_grid_is_a_row_with_a_readable_label(folder: Path):
     assert labels(study) == ["none", "se", "MyBlock (my_module)"]
     assert study.cells[2].key == "MyBlock-my_module"
     assert study.cells[2].trials[0].config.attention == Choice("my_module:MyBlock")
-    assert study.defaults == (("attention", "my_module:MyBlock", (("reduction", 16), ("mode", "a"), ("extra", None))),)
+    kept = {(kind, name): dict(options) for kind, name, options in study.defaults}
+    assert kept["attention", "my_module:MyBlock"] == {"reduction": 16, "mode": "a", "extra": None}
+    assert {kind for kind, _ in kept} == {"task", "dataset", "model", "attention", "loss", "optimizer", "schedule"}
 
 
 def test_options_are_kept_and_those_at_their_default_left_out(folder: Path):
@@ -340,8 +342,9 @@ def test_two_grids_of_one_process_have_each_its_own_module(folder: Path, tmp_pat
     shutil.copytree(folder, other)
     (other / "my_module.py").write_text(BLOCK.replace("= 16", "= 5"))
     first, second = plan(folder, AXES), plan(other, AXES)
-    assert first.defaults[0][2][0] == ("reduction", 16)
-    assert second.defaults[0][2][0] == ("reduction", 5)
+    ours = ("attention", "my_module:MyBlock")
+    values = [dict(d[2])["reduction"] for study in (first, second) for d in study.defaults if d[:2] == ours]
+    assert values == [16, 5]
     assert ids(plan(folder, AXES)) == ids(first)
 
 
