@@ -261,11 +261,12 @@ def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[
 
 
 def load_trial(
-    trial_id: str, *, runs: Path | str = "runs", registry: Registry | None = None
+    trial_id: str, *, runs: Path | str = "runs", registry: Registry | None = None, changed: bool = False
 ) -> tuple[nn.Module, Trial]:
     """The trained model of a finished trial (evaluation mode, on the CPU) and the trial. An id may be shortened.
 
-    Raises StoreError if there is no such trial, or if it failed.
+    Raises StoreError if there is no such trial, or if it failed; ConfigError if a class of it that is no plugin is
+    gone, or has changed since. With `changed` a change is a warning.
     """
     from .assembly import stored_model
 
@@ -273,7 +274,7 @@ def load_trial(
     record = store.find(trial_id)
     if record.status != "ok":
         raise StoreError(f"trial '{record.id}' {record.status}: {record.reason}")
-    return stored_model(record, store, _knowing(registry or load_registry(), store))[0], record.trial
+    return stored_model(record, store, _knowing(registry or load_registry(), store), changed)[0], record.trial
 
 
 def predict(
@@ -287,18 +288,20 @@ def predict(
     listener: PredictListener | None = None,
     registry: Registry | None = None,
     explain: bool = False,
+    changed: bool = False,
 ) -> Predictions:
     """Keyframes of videos, or classes of images (files, or folders of them; or one), by a finished trial.
 
     What the trial's model reads decides which. Each video gets a folder below `out`; images get tables, a sheet and a
     page in `out`, with `wish.top` classes each, and with `explain` a picture each of where the model looked.
+    `changed` is that of `load_trial`.
     What cannot be done does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
     """
     from .predict import run
 
     record = Store(Path(runs)).find(trial_id)
     resolved = environment.resolve_device(device)
-    model = functools.partial(load_trial, record.id, runs=runs, registry=registry)
+    model = functools.partial(load_trial, record.id, runs=runs, registry=registry, changed=changed)
     paths = [Path(i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
     return run(record, lambda: model()[0], paths, Path(out), wish, resolved, listener, explain)
 
@@ -310,14 +313,16 @@ def export(
     *,
     runs: Path | str = "runs",
     registry: Registry | None = None,
+    changed: bool = False,
 ) -> Exported:
     """Write a finished trial's model in a format (torch-export, onnx, safetensors), read it back and compare.
 
+    `changed` is that of `load_trial`.
     Raises HarnessError, see `exporting.export`; nothing is left behind then.
     """
     from . import exporting
 
     exporting.checked(wanted)
     record = Store(Path(runs)).find(trial_id)
-    model, _ = load_trial(record.id, runs=runs, registry=registry)
+    model, _ = load_trial(record.id, runs=runs, registry=registry, changed=changed)
     return exporting.export(record, model, wanted, None if out is None else Path(out))

@@ -194,15 +194,19 @@ def homes(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def recall(digests: Mapping[str, str], folders: Mapping[str, str], store: Path) -> tuple[str, ...]:
-    """Make the modules of a stored trial importable again; sentences about those that have changed.
+def recall(
+    names: Iterable[str], digests: Mapping[str, str], folders: Mapping[str, str], store: Path
+) -> tuple[str, ...]:
+    """Make the modules of a stored trial's classes importable again; sentences about those that have changed.
 
-    digests: module -> digest of its source when the trial was trained. folders: module -> where it lay then. A folder
-    is used only as it was written by `homes`, and never inside the store: a store may come from anybody.
-    Raises ConfigError for a module that cannot be found.
+    names: components of the trial. digests: module -> digest of its source when the trial was trained. folders: module
+    -> where it lay then. A store may come from anybody, so a folder is used only as it was written by `homes`, and what
+    lies in the store is never imported. Nothing is imported here.
+    Raises ConfigError for a module that cannot be found, and for one of the store.
     """
     told = []
-    for module, digest in digests.items():
+    for module in dict.fromkeys(checked(name).partition(":")[0] for name in names if is_target(name)):
+        digest = digests.get(module, "")
         folder = _trusted(folders.get(module, ""), store)
         if folder is not None and _digest(module) != digest and sources.home_of(module) in (None, *_entered):
             with suppress(ConfigError):  # another module of that name: the sentence below says so
@@ -213,6 +217,12 @@ def recall(digests: Mapping[str, str], folders: Mapping[str, str], store: Path) 
             raise ConfigError(
                 f"module '{module}', which this trial was trained with, is not found{lay}",
                 hint=f"put the folder that holds '{module.partition('.')[0]}' on PYTHONPATH",
+            )
+        # Also where Python would find it, as `runs.x` from the folder that holds the store.
+        if any(sources.lies_in(name, store) for name in sources.foreign_closure(module)):
+            raise ConfigError(
+                f"module '{module}' lies in the store {store}, whose code is never run",
+                hint="if you trust it, move it out and put its new folder on PYTHONPATH",
             )
         if now != digest:
             told.append(f"module '{module}' is no longer what the trial was trained with")

@@ -117,6 +117,12 @@ def forget(names: Iterable[str] | None = None) -> None:
         _parsed.pop(name, None)
 
 
+def lies_in(module: str, folder: Path) -> bool:
+    """Is the source file of a module in this folder, or somewhere below it?"""
+    path = _file(module)
+    return path is not None and path.resolve().is_relative_to(folder.resolve())
+
+
 def changed(module: str) -> bool:
     """Is a module on disk no longer what was read of it?"""
     before = _parsed.get(module)

@@ -33,6 +33,11 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         return dict(self.options)
 
+    def names(self) -> tuple[str, ...]:
+        """The name, and those of the choices among its options."""
+        inner = (value.names() for _, value in self.options if isinstance(value, Choice))
+        return (self.name, *(name for names in inner for name in names))
+
     def keywords(self) -> dict[str, Any]:
         """Options as keyword arguments of a target; a nested choice becomes a mapping with `name`."""
         return {key: _keyword(value) for key, value in self.options}
