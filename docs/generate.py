@@ -210,9 +210,9 @@ def _values(option: click.Option) -> str:
 def _preset(option: click.Option) -> str:
     if option.required:
         return "required"
-    # `get_default` and not `default`: what stands there for "none" differs between versions of click.
+    # What stands there for "none" differs between versions of click; some give a mark of their own.
     value = None if option.is_flag or option.multiple else option.get_default(click.Context(group))
-    return "" if value is None else f"`{value}`"
+    return f"`{value}`" if isinstance(value, (str, int, float, Path)) else ""
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:

@@ -113,7 +113,7 @@ def prepare(
         resolved = environment.resolve_device(device)
         context = Context(data_root(), environment.auto_precision(resolved), environment.RESULTS_VERSION)
         source = Path(grid) if isinstance(grid, str) else grid
-        study = load(source, plugins.registry, context, overrides)
+        study = load(source, _knowing(plugins.registry, store), context, overrides)
         planning.check_metrics(study, plugins.registry, "grid" if isinstance(source, Mapping) else str(source))
         plan = planning.make(study, store, retry_failed)
     plan = planning.preflight(plan, plugins.registry, context.data_root)
@@ -197,7 +197,7 @@ def evidence_of(study: Study, store: Store, registry: Registry) -> Evidence:
     from .report import Evidence, Latency
 
     plan = planning.make(study, store)
-    task = planning.task_of(study, registry, plan.done.values(), store.root)
+    task = planning.task_of(study, _knowing(registry, store), plan.done.values(), store.root)
     measured = store.latency(study.name)
     return Evidence(
         study=study,
@@ -234,7 +234,16 @@ def compare(
     from .comparing import compare, side
 
     plugins, other = registry or load_registry(), runs if runs_b is None else runs_b
-    return compare(side(study_a, Store(Path(runs)), plugins), side(study_b, Store(Path(other)), plugins))
+    stores = Store(Path(runs)), Store(Path(other))
+    a, b = (side(name, s, _knowing(plugins, s)) for name, s in zip((study_a, study_b), stores, strict=True))
+    return compare(a, b)
+
+
+def _knowing(registry: Registry, store: Store) -> Registry:
+    """Its errors say of which package a name was, where trials of the store were trained with it."""
+    providers = functools.cache(store.providers)
+    registry.origin = lambda kind, name: discovery.came_from(providers().get(f"{kind} {name}", ""))
+    return registry
 
 
 def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[str, Value]]:
@@ -242,9 +251,9 @@ def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[
 
     @functools.cache
     def defaults(kind: str, name: str) -> Mapping[str, Value]:
-        if is_target(name):  # a report imports no class that is no plugin
+        if (kind, name) in kept or is_target(name):
             return kept.get((kind, name), {})
-        try:
+        try:  # a study of an older version, which kept those of classes named by `target` alone
             options = registry.get(kind, name).options()
         except HarnessError:  # the plugin that trained it is no longer installed
             return {}
@@ -254,11 +263,12 @@ def _defaults(registry: Registry, study: Study) -> Callable[[str, str], Mapping[
 
 
 def load_trial(
-    trial_id: str, *, runs: Path | str = "runs", registry: Registry | None = None
+    trial_id: str, *, runs: Path | str = "runs", registry: Registry | None = None, changed: bool = False
 ) -> tuple[nn.Module, Trial]:
     """The trained model of a finished trial (evaluation mode, on the CPU) and the trial. An id may be shortened.
 
-    Raises StoreError if there is no such trial, or if it failed.
+    Raises StoreError if there is no such trial, or if it failed; ConfigError if a class of it that is no plugin is
+    gone, or has changed since. With `changed` a change is a warning.
     """
     from .assembly import stored_model
 
@@ -266,7 +276,7 @@ def load_trial(
     record = store.find(trial_id)
     if record.status != "ok":
         raise StoreError(f"trial '{record.id}' {record.status}: {record.reason}")
-    return stored_model(record, store, registry or load_registry())[0], record.trial
+    return stored_model(record, store, _knowing(registry or load_registry(), store), changed)[0], record.trial
 
 
 def predict(
@@ -280,18 +290,20 @@ def predict(
     listener: PredictListener | None = None,
     registry: Registry | None = None,
     explain: bool = False,
+    changed: bool = False,
 ) -> Predictions:
     """Keyframes of videos, or classes of images (files, or folders of them; or one), by a finished trial.
 
     What the trial's model reads decides which. Each video gets a folder below `out`; images get tables, a sheet and a
     page in `out`, with `wish.top` classes each, and with `explain` a picture each of where the model looked.
+    `changed` is that of `load_trial`.
     What cannot be done does not raise, see `Predictions.failures`; HarnessError is for what concerns all.
     """
     from .predict import run
 
     record = Store(Path(runs)).find(trial_id)
     resolved = environment.resolve_device(device)
-    model = functools.partial(load_trial, record.id, runs=runs, registry=registry)
+    model = functools.partial(load_trial, record.id, runs=runs, registry=registry, changed=changed)
     paths = [Path(i) for i in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
     return run(record, lambda: model()[0], paths, Path(out), wish, resolved, listener, explain)
 
@@ -303,14 +315,16 @@ def export(
     *,
     runs: Path | str = "runs",
     registry: Registry | None = None,
+    changed: bool = False,
 ) -> Exported:
     """Write a finished trial's model in a format (torch-export, onnx, safetensors), read it back and compare.
 
+    `changed` is that of `load_trial`.
     Raises HarnessError, see `exporting.export`; nothing is left behind then.
     """
     from . import exporting
 
     exporting.checked(wanted)
     record = Store(Path(runs)).find(trial_id)
-    model, _ = load_trial(record.id, runs=runs, registry=registry)
+    model, _ = load_trial(record.id, runs=runs, registry=registry, changed=changed)
     return exporting.export(record, model, wanted, None if out is None else Path(out))

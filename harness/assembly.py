@@ -201,16 +201,25 @@ def open_data(choice: Choice, registry: Registry, data_root: Path) -> tuple[Data
     return info, dataset
 
 
-def stored_model(record: Record, store: Store, registry: Registry) -> tuple[nn.Module, tuple[str, ...], IO]:
+def stored_model(
+    record: Record, store: Store, registry: Registry, changed: bool = False
+) -> tuple[nn.Module, tuple[str, ...], IO]:
     """The model that a finished trial tested (evaluation mode, on the CPU), its sites, and what it reads and writes.
 
-    Raises StoreError if its weights are not there or damaged, ConfigError if a module that it was built with is gone.
+    `changed`: also where a class that is no plugin has changed since; that is a warning then.
+    Raises StoreError if its weights are not there or damaged, ConfigError if a module that it was built with is gone,
+    lies in the store, or has changed.
     """
     io = from_plain(IO, record.io, "record.io")
-    for sentence in foreign.recall(record.trial.provenance.foreign("model", "attention"), record.targets, store.root):
+    config, digests = record.trial.config, record.trial.provenance.foreign("model", "attention")
+    names = (*config.model.names(), *config.attention.names())
+    for sentence in foreign.recall(names, digests, record.targets, store.root):
+        if not changed:
+            hint = "undo the change; or open it all the same: --changed, or load_trial(…, changed=True)"
+            raise ConfigError(f"trial '{record.id}': {sentence}", hint)
         warnings.warn(f"trial '{record.id}': {sentence}", RuntimeWarning, stacklevel=3)
     with without_initial_weights():
-        model, sites = build_model(record.trial.config, registry, io)
+        model, sites = build_model(config, registry, io)
     model.load_state_dict(store.weights(record)["model"])
     return model.eval(), sites, io
 

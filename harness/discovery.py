@@ -18,6 +18,7 @@ import pluggy
 
 from . import hookspecs
 from .errors import ClashError, ConfigError
+from .importing import to_install, told
 from .registry import Registry
 
 GROUP = "harness"
@@ -66,6 +67,17 @@ def version_of(distribution: str) -> str:
         return "source"
 
 
+def came_from(provider: str) -> str:
+    """Where a component is that a trial was trained with and that is not there; empty if nothing is known of it."""
+    name, _, version = provider.rpartition(" ")
+    if not name or name == "ablation-harness":
+        return ""
+    now = version_of(name)
+    if now == "source":
+        return f"it came from {name} {version}, which is not installed"
+    return f"it came from {name} {version}; {name} {now} is installed, and was left out or no longer has it"
+
+
 def load(third_party: bool = True) -> Plugins:
     """Load the built-ins, then the entry points of group `harness`.
 
@@ -82,8 +94,8 @@ def load(third_party: bool = True) -> Plugins:
         try:
             _accept(plugins, point.name, point.load(), distribution)
         except (Exception, SystemExit) as error:  # foreign code may raise anything; the program goes on
-            message = error.message if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
-            hint = getattr(error, "hint", None) or f"mend or uninstall {distribution}"
+            message = error.message if isinstance(error, ConfigError) else told(error, point.module)
+            hint = getattr(error, "hint", None) or to_install(error) or f"mend or uninstall {distribution}"
             provider = Provider(point.name, distribution, point.value, message, hint)
         plugins.providers.append(provider)
     plugins.registry.failures = len(plugins.failures)

@@ -305,6 +305,4 @@ def _chosen_by(parts: Parts, choose: str, epoch: int, validation: int) -> str:
 
 
 def _providers(trial: Trial, registry: Registry) -> dict[str, str]:
-    # A source is "kind name", or "kind name option" for a file that an option names.
-    named = {" ".join(source.split(" ")[:2]): source.split(" ") for source, _ in trial.provenance.sources}
-    return {key: registry.get(words[0], words[1]).provider for key, words in named.items()}
+    return {f"{kind} {name}": registry.get(kind, name).provider for kind, name in trial.provenance.components()}

@@ -12,10 +12,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
-from . import sources
+from . import importing, sources
 from .contracts import Task
 from .errors import ConfigError
 
@@ -50,6 +49,13 @@ def _dotted(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
+def reach_target(target: str, folder: Path | None) -> str:
+    """`reach` the module of a target, and its name. Raises ConfigError, also for a text that is no target."""
+    module = checked(target).partition(":")[0]
+    reach(module, folder)
+    return module
+
+
 def reach(module: str, folder: Path | None) -> None:
     """Make a module importable that lies in `folder`, and read it anew if it was changed since it was imported.
 
@@ -64,7 +70,7 @@ def reach(module: str, folder: Path | None) -> None:
             home = sources.home_of(top)
         if home is not None and ((folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file()):
             raise ConfigError(
-                f"module '{top}' lies beside the grid, and another one in {home}", "rename the one beside the grid"
+                f"module '{top}' lies in {folder}, and another one in {home}", f"rename the one in {folder}"
             )
         if home is None and os.pathsep in str(folder):  # worker processes inherit a list that this would cut in two
             what = f"the folder {folder} cannot be put on Python's path: its name has a '{os.pathsep}'"
@@ -101,7 +107,8 @@ def _renew(module: str) -> None:
     if home is None or sources.installed(home):
         return
     try:
-        names = list(sources.foreign_closure(module))
+        # Those of plugins stay as they are: the registry and other modules hold their classes.
+        names = [name for name in sources.foreign_closure(module) if not name.startswith("harness_")]
         fresh = not any(sources.changed(name) for name in names)
     except ConfigError:  # broken as it stands: whoever imports it says so, with the reason
         names, fresh = [module], False
@@ -119,64 +126,17 @@ def _drop(names: Iterable[str]) -> None:
 
 def load(kind: str, target: str) -> Callable[..., Any]:
     """Import what a target names. Raises ConfigError that says what went wrong, and where."""
-    module, _, attribute = checked(target).partition(":")
-    found: Any = _imported(module)
-    for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except Exception as error:  # a module may answer for its names itself, and raise anything
-            own = [n for n, v in vars(found).items() if isinstance(v, type) and getattr(v, "__module__", "") == module]
-            raise ConfigError(
-                f"{kind} '{target}': module '{module}' has no '{attribute}'", _near(attribute, own, "its classes are")
-            ) from error
+    top = checked(target).partition(":")[0].partition(".")[0]
+    lost = (
+        f"put the folder that holds '{top}' on PYTHONPATH, or the module beside the grid file; `harness check` and"
+        " `harness show` look in the current folder too"
+    )
+    found = importing.named(target, lost, "mend the module")
     if not callable(found):
         raise ConfigError(f"{kind} '{target}' is of type {type(found).__name__}, and cannot be called", "name a class")
     if kind == "task":
         _require_task(target, found)
     return cast("Callable[..., Any]", found)
-
-
-def _near(name: str, known: list[str], otherwise: str) -> str | None:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return f"{otherwise} {', '.join(known)}" if known else None
-
-
-def _imported(module: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        parents = [module.rsplit(".", n)[0] for n in range(module.count(".") + 1)]
-        if error.name in parents:
-            raise ConfigError(
-                f"module '{error.name}' is not found",
-                hint=f"put the folder that holds '{module.partition('.')[0]}' on PYTHONPATH, or the module beside the"
-                " grid file",
-            ) from error
-        raise ConfigError(
-            f"module '{module}' cannot be imported: {error} ({_place(error, module)})", f"install '{error.name}'"
-        ) from error
-    except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
-        raise ConfigError(
-            f"module '{module}' cannot be imported: {type(error).__name__}: {error} ({_place(error, module)})",
-            hint="mend the module",
-        ) from error
-
-
-def _place(error: BaseException, module: str) -> str:
-    """`my_module.py:3`: the last line of a module's own that was running."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{Path(error.filename).name}:{error.lineno}"
-    step, place = error.__traceback__, module
-    while step is not None:
-        file = Path(step.tb_frame.f_code.co_filename)
-        if file.suffix == ".py" and file != Path(__file__) and not sources.installed(file.parent):
-            place = f"{file.name}:{step.tb_lineno}"
-        step = step.tb_next
-    return place
 
 
 _WRITE = "what a {kind} must have stands in docs/plugins.md; write a class around yours that has it"
@@ -234,15 +194,19 @@ def homes(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def recall(digests: Mapping[str, str], folders: Mapping[str, str], store: Path) -> tuple[str, ...]:
-    """Make the modules of a stored trial importable again; sentences about those that have changed.
+def recall(
+    names: Iterable[str], digests: Mapping[str, str], folders: Mapping[str, str], store: Path
+) -> tuple[str, ...]:
+    """Make the modules of a stored trial's classes importable again; sentences about those that have changed.
 
-    digests: module -> digest of its source when the trial was trained. folders: module -> where it lay then. A folder
-    is used only as it was written by `homes`, and never inside the store: a store may come from anybody.
-    Raises ConfigError for a module that cannot be found.
+    names: components of the trial. digests: module -> digest of its source when the trial was trained. folders: module
+    -> where it lay then. A store may come from anybody, so a folder is used only as it was written by `homes`, and what
+    lies in the store is never imported. Nothing is imported here.
+    Raises ConfigError for a module that cannot be found, and for one of the store.
     """
     told = []
-    for module, digest in digests.items():
+    for module in dict.fromkeys(checked(name).partition(":")[0] for name in names if is_target(name)):
+        digest = digests.get(module, "")
         folder = _trusted(folders.get(module, ""), store)
         if folder is not None and _digest(module) != digest and sources.home_of(module) in (None, *_entered):
             with suppress(ConfigError):  # another module of that name: the sentence below says so
@@ -253,6 +217,12 @@ def recall(digests: Mapping[str, str], folders: Mapping[str, str], store: Path) 
             raise ConfigError(
                 f"module '{module}', which this trial was trained with, is not found{lay}",
                 hint=f"put the folder that holds '{module.partition('.')[0]}' on PYTHONPATH",
+            )
+        # Also where Python would find it, as `runs.x` from the folder that holds the store.
+        if any(sources.lies_in(name, store) for name in sources.foreign_closure(module)):
+            raise ConfigError(
+                f"module '{module}' lies in the store {store}, whose code is never run",
+                hint="if you trust it, move it out and put its new folder on PYTHONPATH",
             )
         if now != digest:
             told.append(f"module '{module}' is no longer what the trial was trained with")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,13 +157,18 @@ def _try(config: Config, registry: Registry, data_root: Path) -> None:
     loss_terms(parts, output, batch)
 
 
-def task_of(study: Study, registry: Registry, records: Iterable[Record] = (), store: Path = Path()) -> Task:
-    """The one task of a study. `records` say where the class lay, if it is one that is no plugin."""
-    choice = study.cells[0].trials[0].config.task
-    for record in records if foreign.is_target(choice.name) else ():
-        foreign.recall(record.trial.provenance.foreign("task"), record.targets, store)
+def task_of(study: Study, registry: Registry, records: Iterable[Record] = (), store: Path | None = None) -> Task:
+    """The one task of a study. `records` of a store say where its class lay, if it is one that is no plugin."""
+    trial = study.cells[0].trials[0]
+    choice = trial.config.task
+    told: tuple[str, ...] = ()
+    if foreign.is_target(choice.name) and store is not None:
+        folders = {module: folder for record in records for module, folder in record.targets.items()}
+        told = foreign.recall([choice.name], trial.provenance.foreign("task"), folders, store)
     task: Task = registry.build("task", choice.name, **choice.keywords())
     foreign.complete("task", choice.name, task)
+    for sentence in told:
+        warnings.warn(f"study '{study.name}': {sentence}", RuntimeWarning, stacklevel=2)
     return task
 
 

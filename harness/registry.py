@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import foreign
+from . import foreign, importing
 from .errors import ClashError, ConfigError, UnknownName
 
 KINDS: Mapping[str, int] = {
@@ -81,22 +80,17 @@ class Component:
         return self.target.partition(":")[0]
 
     def load(self) -> Callable[..., Any]:
-        """Import the target. Raises ConfigError that names the provider if that fails."""
+        """Import the target. Raises ConfigError that names the provider, and where it failed."""
         if foreign.is_target(self.name):
             return foreign.load(self.kind, self.target)
-        module, _, attribute = self.target.partition(":")
+        who = f"{self.kind} '{self.name}' of {self.provider}"
         try:
-            found: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                found = getattr(found, part)
-        except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
-            raise ConfigError(
-                f"{self.kind} '{self.name}' of {self.provider} cannot be loaded from '{self.target}': "
-                f"{type(error).__name__}: {error}",
-                hint="mend or remove that plugin; see `harness doctor`",
-            ) from error
+            mend = f"mend that line, or uninstall {self.provider.rpartition(' ')[0] or self.provider}"
+            found = importing.named(self.target, f"mend the spelling of '{self.target}' in harness_register", mend)
+        except ConfigError as error:
+            raise ConfigError(f"{who} cannot be loaded from '{self.target}': {error.message}", error.hint) from error
         if not callable(found):
-            raise ConfigError(f"{self.kind} '{self.name}' of {self.provider}: target '{self.target}' is not callable")
+            raise ConfigError(f"{who}: target '{self.target}' is not callable")
         return typing.cast("Callable[..., Any]", found)
 
     def options(self, given: Mapping[str, Any] | None = None) -> tuple[Option, ...]:
@@ -175,6 +169,7 @@ class Registry:
         self._provider = provider
         self._components: dict[tuple[str, str], Component] = {}
         self.failures = 0  # plugins that could not be loaded; named in hints of unknown names
+        self.origin: Callable[[str, str], str] = lambda kind, name: ""  # where a store says that a name came from
 
     def add(
         self,
@@ -247,7 +242,7 @@ class Registry:
         if name not in names:
             message = f"unknown {kind} '{name}'"
             other = [k for k, n in self._components if n == name]
-            hint = f"'{name}' is of kind {other[0]}" if other else suggest(name, names)
+            hint = self.origin(kind, name) or (f"'{name}' is of kind {other[0]}" if other else suggest(name, names))
             if self.failures:
                 plugins = "1 plugin" if self.failures == 1 else f"{self.failures} plugins"
                 hint += f" ({plugins} failed to load: see `harness doctor`)"
@@ -264,7 +259,8 @@ class Registry:
 
 def suggest(name: str, known: Sequence[str] | Mapping[str, Any], otherwise: str | None = None) -> str:
     """`did you mean 'eca'?` where something is near, else the whole list."""
-    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    # Two letters of three: a swap in a short name. Less, and `triplet_gate` would be taken for `identity_gate`.
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.66)
     if near:
         return f"did you mean '{near[0]}'?"
     return otherwise if otherwise is not None else f"known: {', '.join(sorted(known)) or 'none'}"

@@ -6,15 +6,31 @@ import ast
 import hashlib
 import importlib.machinery
 import importlib.util
+import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import ConfigError
 
-_Parsed = tuple[str, tuple[str, ...]]
+
+class _Parsed(NamedTuple):
+    """What was read of a module. `hidden`: lines that import a module whose name is made while they run."""
+
+    text: str
+    imports: tuple[str, ...]
+    hidden: tuple[int, ...]
+
+
 _parsed: dict[str, _Parsed] = {}
+_DYNAMIC = {"import_module", "__import__", "spec_from_file_location", "run_path"}
+"""Calls that import; the first two may have a module's name written out."""
+_RECORDED = {"torch", "torchvision", "timm", "numpy", "sklearn"}
+"""Libraries whose version every record has. Built from their source they lie in a person's folder, and reading all of
+torch takes half a minute."""
 
 
 def digest_of(module: str) -> str:
@@ -37,16 +53,35 @@ def foreign_digest(module: str) -> str:
 def foreign_closure(module: str) -> Mapping[str, str]:
     """The module and what it imports of its own kind, as normalised text by name.
 
-    A module of a folder counts with what it imports of that folder, since a block and its helpers lie side by side.
-    One of an installed library counts with what it imports of its own package (`timm.layers`), not of all the library.
+    A module of a person's own counts with all that it imports of theirs, in whatever folder of Python's path that lies,
+    and of plugins. One of an installed library counts with what it imports of its own package (`timm.layers`), not of
+    all the library.
     """
     home = home_of(module)
     if home is not None and not installed(home):
-        return _closure(module, lambda name: not _within(name, "harness") and home_of(name) == home)
+        return _closure(module, _counts)
     path = _file(module)
     whole = path is not None and path.name == "__init__.py"
     scope = module if whole else module.rpartition(".")[0] or module
     return _closure(module, lambda name: _within(name, scope))
+
+
+def hidden_imports(module: str) -> tuple[str, ...]:
+    """`line 3 of module 'my_module'` for each import of a closure whose name its text does not have."""
+    return tuple(f"line {n} of module '{name}'" for name in foreign_closure(module) for n in _parsed[name].hidden)
+
+
+def _counts(name: str) -> bool:
+    """Is this a module of somebody's own, or of a plugin?
+
+    A plugin counts wherever it lies, as it does where a grid names its components: an id must not depend on how it was
+    installed. The core has its results version; of libraries the record has the version.
+    """
+    top = name.partition(".")[0]
+    if top == "harness" or top in _RECORDED or top in sys.stdlib_module_names:
+        return False
+    path = _file(name)
+    return path is not None and (top.startswith("harness_") or not installed(path.parent))
 
 
 def _within(name: str, scope: str) -> bool:
@@ -66,8 +101,8 @@ def _closure(module: str, belongs: Callable[[str], bool]) -> dict[str, str]:
             continue
         if name not in _parsed:
             _parsed[name] = _parse(name)
-        seen[name], imports = _parsed[name]
-        waiting += [i for i in imports if belongs(i)]
+        seen[name] = _parsed[name].text
+        waiting += [i for i in _parsed[name].imports if belongs(i)]
     return seen
 
 
@@ -82,6 +117,12 @@ def forget(names: Iterable[str] | None = None) -> None:
         _parsed.pop(name, None)
 
 
+def lies_in(module: str, folder: Path) -> bool:
+    """Is the source file of a module in this folder, or somewhere below it?"""
+    path = _file(module)
+    return path is not None and path.resolve().is_relative_to(folder.resolve())
+
+
 def changed(module: str) -> bool:
     """Is a module on disk no longer what was read of it?"""
     before = _parsed.get(module)
@@ -91,13 +132,14 @@ def changed(module: str) -> bool:
 def _parse(name: str) -> _Parsed:
     path = _file(name)
     if path is None:
-        return "", ()
+        return _Parsed("", (), ())
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(path.read_bytes())  # bytes, so that a file may declare its own encoding
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"the source of module '{name}' cannot be read: {error}", hint=f"mend {path}") from error
-    return _normal(tree), tuple(sorted(_imports(tree, package)))
+    named, hidden = _dynamic(tree, name, package)
+    return _Parsed(_normal(tree), tuple(sorted(_imports(tree, package) | named)), hidden)
 
 
 def home_of(module: str) -> Path | None:
@@ -160,6 +202,37 @@ def _imports(tree: ast.Module, package: str) -> set[str]:
                 inner = f"{base}.{alias.name}"
                 found.add(inner if _file(inner) is not None else base)
     return found
+
+
+def _dynamic(tree: ast.Module, name: str, package: str) -> tuple[set[str], tuple[int, ...]]:
+    """Modules that calls such as `importlib.import_module("gates")` name, and lines of those that name none."""
+    found: set[str] = set()
+    hidden = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called not in _DYNAMIC:
+            continue
+        named = _named(called, node, {"__name__": name, "__package__": package})
+        if named is None:
+            hidden.append(node.lineno)
+        else:
+            found.add(named)
+    return found, tuple(hidden)
+
+
+def _named(called: str, node: ast.Call, known: Mapping[str, str]) -> str | None:
+    """The module that a call imports; None where its text does not say."""
+    words = [*node.args, *(k.value for k in node.keywords)]
+    texts = [w.value if isinstance(w, ast.Constant) else known.get(getattr(w, "id", "")) for w in words]
+    if len(texts) not in (1, 2) or not all(isinstance(t, str) for t in texts):
+        return None
+    module, *package = map(str, texts)
+    if called == "import_module" and (package or not module.startswith(".")):
+        with suppress(ImportError):  # more dots than packages
+            return importlib.util.resolve_name(module, package[0] if package else None)
+    return module if called == "__import__" and not package else None
 
 
 def _normal(tree: ast.Module) -> str:

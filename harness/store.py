@@ -51,6 +51,13 @@ class Store:
             with suppress(StoreError):  # one damaged file must not keep every other study from being planned
                 yield from_plain(Record, _read_json(path), str(path))
 
+    def providers(self) -> Mapping[str, str]:
+        """`attention se` -> distribution and version, of all that trials were trained with; the latest counts."""
+        found: dict[str, str] = {}
+        for record in sorted(self.records(), key=lambda r: r.started):
+            found.update(record.providers)
+        return found
+
     def write_record(self, record: Record) -> None:
         _write_json(self.directory(record.id) / "record.json", to_plain(record))
 

@@ -33,6 +33,11 @@ class Choice:
     def as_dict(self) -> dict[str, Any]:
         return dict(self.options)
 
+    def names(self) -> tuple[str, ...]:
+        """The name, and those of the choices among its options."""
+        inner = (value.names() for _, value in self.options if isinstance(value, Choice))
+        return (self.name, *(name for names in inner for name in names))
+
     def keywords(self) -> dict[str, Any]:
         """Options as keyword arguments of a target; a nested choice becomes a mapping with `name`."""
         return {key: _keyword(value) for key, value in self.options}
@@ -141,6 +146,11 @@ class Provenance:
     core: int
     dataset: str
 
+    def components(self) -> tuple[tuple[str, str], ...]:
+        """(kind, name) of every component. A source is "kind name", or "kind name option" for a file of an option."""
+        words = (name.split(" ") for name, _ in self.sources)
+        return tuple(dict.fromkeys((w[0], w[1]) for w in words))
+
     def foreign(self, *kinds: str) -> dict[str, str]:
         """Module -> digest of its source, of every class of these kinds that is no plugin."""
         words = ((name.split(" "), digest) for name, digest in self.sources)
@@ -238,7 +248,7 @@ class Study:
     source: str = ""  # the grid's text, as it was read
     evaluate: tuple[str, ...] = ()  # what is measured of trained rows: gates, knockout, maps, gallery
     defaults: tuple[tuple[str, str, tuple[tuple[str, Value], ...]], ...] = ()
-    """(kind, name, options with their defaults) of classes named by `target`; a report imports none of them."""
+    """(kind, name, options with their defaults) of every component, as they were when the study was planned."""
 
     def trials(self) -> tuple[Trial, ...]:
         """Every trial once, in the order in which they run: seed by seed, so that early results already compare."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,6 +50,7 @@ COLOURS = {"passed": "green", "failed": "red", "warning": "yellow", "skipped": N
     examples=(
         "harness check attention se",
         "harness check attention se --set reduction=8 --bench",
+        "harness check attention my_module:MyBlock",
         "harness check harness_losses --json",
     ),
     keys=KEYS,
@@ -69,6 +71,9 @@ def command(
     context: click.Context, kind: str, name: str | None, settings: Sequence[str], bench: bool, as_json: bool
 ) -> int:
     """Check component NAME of KIND, or all components of PROVIDER: an entry point, a distribution or a built-in module.
+
+    NAME may be module:Class, as `target` in a grid; the module is looked for where Python looks, and in the current
+    folder.
 
     Each finding says what was seen, why it matters and how to mend it. Nothing is trained; data that are not
     here are skipped. Exits with 1 if a check failed; a warning stops no study.
@@ -96,6 +101,7 @@ class _Checked:
 
 
 def _checked(context: click.Context, kind: str, name: str | None, settings: Sequence[str], silent: bool) -> _Checked:
+    from .. import foreign
     from ..conformance import examined, subject_of
 
     third_party: bool = context.obj["third_party"]
@@ -103,6 +109,8 @@ def _checked(context: click.Context, kind: str, name: str | None, settings: Sequ
         return _Checked(_told(examined(kind, third_party=third_party), False, silent), None)
     from ..conformance.running import examine
 
+    if foreign.is_target(name):
+        foreign.reach_target(name, Path.cwd())
     subject = subject_of(kind, name, third_party=third_party, **_options(settings))
     return _Checked(_told(iter([examine(subject)]), True, silent), subject)
 

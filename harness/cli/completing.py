@@ -19,6 +19,8 @@ from typing import Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
+from ..errors import HarnessError
+
 VARIABLE = "_HARNESS_COMPLETE"
 PROGRAM = "harness"
 GRID = (
@@ -65,6 +67,9 @@ TRAIN = (
 DESCRIBED = 50
 """At most so many trials are described; beyond that, ids alone."""
 _LARGEST = 1 << 20  # bytes of a record that is read for its description
+_LISTING = ("33", "63", "64")
+"""Bash's COMP_TYPE where it lists words: `!`, `?` and `@`."""
+_LINE = 56
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 Items = list[CompletionItem]
 
@@ -131,7 +136,10 @@ def _files(root: Any, pattern: str, parent: bool = False) -> list[str]:
 
 
 def _describe(path: Path) -> str | None:
-    """`se on resnet20, digits, seed 0`; empty if the record cannot be read; None for a trial without a model."""
+    """`se(reduction=8) on resnet20, digits, seed 0`; empty if the record cannot be read; None without a model."""
+    from ..restore import from_plain
+    from ..trial import Choice
+
     try:
         if path.stat().st_size > _LARGEST:
             return ""
@@ -139,9 +147,10 @@ def _describe(path: Path) -> str | None:
         if record["status"] != "ok":
             return None
         config = record["trial"]["config"]
-        attention, model, dataset = (str(config[k]["name"]) for k in ("attention", "model", "dataset"))
-        return _line(f"{attention} on {model}, {dataset}, seed {config['seed']}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        attention, model = (from_plain(Choice, config[k]).label() for k in ("attention", "model"))
+        fold = f", fold {config['fold']}" if config.get("fold") else ""
+        return _line(f"{attention} on {model}, {config['dataset']['name']}, seed {config['seed']}{fold}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, HarnessError):
         return ""
 
 
@@ -169,15 +178,30 @@ def _line(text: str) -> str:
 
 
 class Bash(BashComplete):
-    """No space behind a key that wants a value."""
+    """No space behind a key that wants a value; descriptions where bash lists what there is.
+
+    bash would put a description into the line, so it gets none where one word is left, or where <TAB> goes through them
+    in turn. Of several it inserts what they have in common, which ends within the words.
+    """
 
     source_template = BashComplete.source_template.replace(
-        "COMPREPLY+=($value)", "COMPREPLY+=($value)\n            [[ $value == *= ]] && compopt -o nospace"
-    )
+        "COMPREPLY+=($value)", 'COMPREPLY+=("$value")\n            [[ $value == *= ]] && compopt -o nospace'
+    ).replace("env COMP_WORDS=", 'env COMP_TYPE="$COMP_TYPE" COMP_WORDS=')
+
+    def complete(self) -> str:
+        items = self.get_completions(*self.get_completion_args())
+        listing = len(items) > 1 and os.environ.get("COMP_TYPE", "") in _LISTING
+        return "\n".join(self.format_completion(i) + (_behind(i) if listing else "") for i in items)
 
     @staticmethod
     def _check_version() -> None:
         """click would run a bash to look; its script asks for 4.4, and the help page says so."""
+
+
+def _behind(item: CompletionItem) -> str:
+    """A description in the form that zsh and fish give it; of one line of a terminal."""
+    text = item.help or ""
+    return f"  ({text if len(text) <= _LINE else text[: _LINE - 1] + '…'})" if text else ""
 
 
 class Zsh(ZshComplete):

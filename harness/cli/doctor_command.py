@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ KEYS = {
     "plugins[].module": "the module that it names",
     "plugins[].error": "why it is broken; empty if it is sound",
     "plugins[].hint": "what to do about it",
+    "components[].kind": "of a component of a third party that cannot be loaded",
+    "components[].name": "what a grid calls it",
+    "components[].provider": "distribution and version",
+    "components[].error": "why",
+    "components[].hint": "what to do about it; may be null",
 }
 
 
@@ -42,7 +48,10 @@ KEYS = {
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> int:
-    """Show versions, devices, plugins and the data folder. Exits with 2 if a plugin is broken."""
+    """Show versions, devices, plugins and the data folder.
+
+    Every component of a third party is imported. Exits with 2 if a plugin, or one of these, is broken.
+    """
     from .. import discovery
     from .terminal import aside, document, tell
 
@@ -55,7 +64,9 @@ def command(context: click.Context, as_json: bool) -> int:
         _print(found)
     for provider in plugins.failures:
         tell("error", f"plugin '{provider.name}' of {provider.distribution}: {provider.error}", provider.hint)
-    return EXIT_USER if plugins.failures else 0
+    for component in found["components"]:
+        tell("error", component["error"], component["hint"])
+    return EXIT_USER if plugins.failures or found["components"] else 0
 
 
 def _found(plugins: Plugins) -> dict[str, Any]:
@@ -81,7 +92,24 @@ def _found(plugins: Plugins) -> dict[str, Any]:
             "writable": os.access(root if root.is_dir() else _nearest(root), os.W_OK),
         },
         "plugins": to_plain(plugins.providers),
+        "components": list(_unloaded(plugins)),
     }
+
+
+def _unloaded(plugins: Plugins) -> Iterator[dict[str, str | None]]:
+    """What a third party declares and cannot be imported. What ships is left out: tests import all of it."""
+    from ..discovery import BUILTIN
+    from ..errors import ConfigError
+
+    shipped = {p.distribution for p in plugins.providers if p.module in BUILTIN}
+    for component in plugins.registry.components():
+        if component.provider in shipped:
+            continue
+        try:
+            component.load()
+        except ConfigError as error:
+            named = {"kind": component.kind, "name": component.name, "provider": component.provider}
+            yield {**named, "error": error.message, "hint": error.hint}
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -100,8 +128,15 @@ def _print(found: dict[str, Any]) -> None:
     click.echo()
     plain_table(
         ("plugin", "distribution", "state"),
-        [(p["name"], p["distribution"], f"broken: {p['error']}" if p["error"] else "ok") for p in found["plugins"]],
+        [(p["name"], p["distribution"], _state(p, found["components"])) for p in found["plugins"]],
     )
+
+
+def _state(plugin: dict[str, str], unloaded: Sequence[dict[str, str]]) -> str:
+    if plugin["error"]:
+        return f"broken: {plugin['error']}"
+    names = [f"{c['kind']} {c['name']}" for c in unloaded if c["provider"] == plugin["distribution"]]
+    return f"cannot be loaded: {', '.join(names)}" if names else "ok"
 
 
 def _nearest(path: Path) -> Path:

@@ -8,7 +8,7 @@ import click
 
 from .completing import trials
 from .manual import Manual
-from .options import runs_option
+from .options import changed_option, runs_option
 
 
 @click.command(
@@ -33,9 +33,10 @@ from .options import runs_option
     type=click.Path(path_type=Path),
     help="The file, or a folder that exists. Default: the trial's id in this folder. What stands there is replaced.",
 )
+@changed_option
 @runs_option
 @click.pass_context
-def command(context: click.Context, trial: str, wanted: str, out: Path | None, runs: Path) -> int:
+def command(context: click.Context, trial: str, wanted: str, out: Path | None, changed: bool, runs: Path) -> int:
     """Write the model of TRIAL to one file, read it back, and say how far its outputs differ from the original's.
 
     TRIAL is an id of the store, which may be shortened. The comparison is in fp32 on random inputs, for batches of 1
@@ -47,7 +48,7 @@ def command(context: click.Context, trial: str, wanted: str, out: Path | None, r
     from ..report.escaping import one_line
 
     registry = discovery.load(context.obj["third_party"]).registry
-    done = api.export(trial, wanted, out, runs=runs, registry=registry)
+    done = api.export(trial, wanted, out, runs=runs, registry=registry, changed=changed)
     click.echo(f"{one_line(done.path)} ({done.size / 1e6:.1f} MB), and {one_line(done.sidecar)}")
     for what, difference in done.differences.items():
         click.echo(f"  {what}: largest absolute difference to the original {difference:.2g}")

@@ -27,6 +27,11 @@ def device_option(function: F) -> F:
     return click.option("--device", default="auto", shell_complete=devices, help=text)(function)
 
 
+def changed_option(function: F) -> F:
+    text = "Open the trial although a class of it that is no plugin (`target`) has changed since."
+    return click.option("--changed", is_flag=True, help=text)(function)
+
+
 def json_option(function: F) -> F:
     text = "Print one JSON document and nothing else. A number that is not finite is the text nan, inf or -inf."
     return click.option("--json", "as_json", is_flag=True, help=text)(function)

@@ -13,7 +13,7 @@ import click
 from . import EXIT_FAILED, EXIT_USER, show
 from .completing import trials
 from .manual import Manual
-from .options import device_option, runs_option
+from .options import changed_option, device_option, runs_option
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -69,6 +69,7 @@ _ROWS = 20
     help="Images: a picture each of where the model looked: Grad-CAM of the predicted class, and the gains of the last "
     "three attention blocks by place and by channel.",
 )
+@changed_option
 @device_option
 @click.pass_context
 def command(
@@ -81,6 +82,7 @@ def command(
     share: float,
     distinct: bool,
     explain: bool,
+    changed: bool,
     device: str,
 ) -> int:
     """Show the best frames of every INPUT (a video, or a folder of videos), or the class of every image among them.
@@ -118,6 +120,7 @@ def command(
             listener=listener,
             registry=registry,
             explain=explain,
+            changed=changed,
         )
     if done.images:
         _table(done)

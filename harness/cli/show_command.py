@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,10 +56,16 @@ KEYS = {
 @json_option
 @click.pass_context
 def command(context: click.Context, kind: str, name: str, as_json: bool) -> int:
-    """Show component NAME of KIND: summary, source, options with defaults, contract, provider."""
-    from .. import discovery
+    """Show component NAME of KIND: summary, source, options with defaults, contract, provider.
+
+    NAME may be module:Class, as `target` in a grid; the module is looked for where Python looks, and in the current
+    folder.
+    """
+    from .. import discovery, foreign
     from .terminal import aside, document
 
+    if foreign.is_target(name):
+        foreign.reach_target(name, Path.cwd())
     with aside(as_json):
         component = discovery.load(context.obj["third_party"]).registry.get(kind, name)
         plain = _plain(component) if as_json else None
@@ -76,8 +83,13 @@ def _plain(component: Component) -> Any:
         {"name": o.name, "type": o.type_name(), "default": _json(to_plain(o.default)), "required": o.required}
         for o in component.options()
     ]
-    contract, doc = CONTRACTS[component.kind], inspect.getdoc(component.load()) or ""
+    contract, doc = CONTRACTS[component.kind], _doc(component.load())
     return {**to_plain(component), "contract": contract, "options": options, "doc": doc}
+
+
+def _doc(target: object) -> str:
+    """Its own docstring; `inspect.getdoc` would fall back to that of a class above it, such as torch's Module."""
+    return inspect.cleandoc(target.__doc__ or "")
 
 
 def _json(value: Any) -> Any:
@@ -90,12 +102,14 @@ def _json(value: Any) -> Any:
 
 
 def _print(component: Component) -> None:
+    from ..foreign import is_target
     from .tables import plain_table
 
     options = component.options()
-    click.echo(f"{component.kind} {component.name}: {component.summary or 'no summary'}")
+    plain = is_target(component.name)  # nobody was asked for its summary and source
+    click.echo(f"{component.kind} {component.name}: {component.summary or ('no plugin' if plain else 'no summary')}")
     for title, text in (
-        ("source", component.source or "original"),
+        *(() if plain else (("source", component.source or "original"),)),
         ("provider", component.provider),
         ("target", component.target),
         ("contract", CONTRACTS[component.kind]),
@@ -107,7 +121,7 @@ def _print(component: Component) -> None:
         plain_table(("option", "type", "default"), rows)
     else:
         click.echo("  options: none")
-    doc = inspect.getdoc(component.load())
+    doc = _doc(component.load())
     if doc:
         click.echo()
         click.echo(doc)

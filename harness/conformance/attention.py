@@ -77,6 +77,8 @@ def _call(block: nn.Module, inputs: Tensors) -> dict[str, Tensor]:
 
 def _domain(subject: Subject) -> str:
     domain = getattr(subject.target, "domain", None)
+    if domain is None and subject.plain:
+        return "not said, so it is taken for a block for maps [B, C, H, W]; sequences need domain = 'temporal'"
     if domain not in ("image", "temporal", "any"):
         raise Broken(f"`domain` is {domain!r}")
     return str(domain)

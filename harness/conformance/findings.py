@@ -13,7 +13,11 @@ BEHIND = "comes first"
 
 
 class Broken(Exception):
-    """A check does not hold; the message says what was seen."""
+    """A check does not hold; the message says what was seen. `mend`: in place of what the check says to do."""
+
+    def __init__(self, what: str, mend: str | None = None) -> None:
+        super().__init__(what)
+        self.mend = mend
 
 
 class Doubtful(Exception):
@@ -26,7 +30,7 @@ class NotChecked(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check. `why` and `mend` are those of the check, whatever the level."""
+    """The result of one check. `why` and `mend` are those of the check, unless what was seen says better what to do."""
 
     check: str
     level: Level

@@ -10,9 +10,9 @@ import subprocess
 import sys
 
 from ..errors import ConfigError
-from ..sources import digest_of
+from ..sources import digest_of, foreign_digest
 from .findings import Broken, Doubtful, NotChecked
-from .running import Check, Subject
+from .running import PLAIN, Check, Subject
 
 _LOOK = """\
 import importlib, json, sys
@@ -26,6 +26,8 @@ json.dump([m for m in ("torch", "torchvision", "timm") if m in sys.modules], sys
 
 
 def _entry(subject: Subject) -> str:
+    if subject.plain:
+        raise NotChecked(f"{PLAIN}: no command imports it to list it")
     if not subject.entries:
         raise NotChecked("the registry was filled by hand, so no entry module is known")
     for module in subject.entries:
@@ -52,23 +54,31 @@ def environment() -> dict[str, str]:
 
 
 def _loads(subject: Subject) -> str:
-    return f"{subject.component.target}, a {'class' if inspect.isclass(subject.target) else 'function'}"
+    try:
+        target = subject.target
+    except ConfigError as error:
+        raise Broken(error.message, error.hint) from error
+    return f"{subject.component.target}, a {'class' if inspect.isclass(target) else 'function'}"
 
 
 def _code(subject: Subject) -> str:
     try:
-        return f"hash {digest_of(subject.component.module)}"
+        return f"hash {(foreign_digest if subject.plain else digest_of)(subject.component.module)}"
     except ConfigError as error:
         raise Broken(error.message) from error
 
 
 def _summary(subject: Subject) -> str:
+    if subject.plain:
+        raise NotChecked(f"{PLAIN}: no list shows it")
     if not subject.component.summary.strip():
         raise Broken("there is no summary")
     return subject.component.summary
 
 
 def _source(subject: Subject) -> str:
+    if subject.plain:
+        raise NotChecked(f"{PLAIN}: where it is from is for you to say")
     if not subject.component.source.strip():
         raise Doubtful("no source is given, so every list says 'original'")
     return subject.component.source
@@ -79,7 +89,7 @@ def _options(subject: Subject) -> str:
     example = component.example
     faults = []
     for option in component.options():
-        given = option.name in example or option.name in subject.options or option.name == "of"
+        given = option.name in example or option.name in subject.options or option.name == "of" or subject.plain
         if option.type_name() == "any":
             faults.append(f"'{option.name}' has no type")
         if option.required and not given and component.kind != "dataset":
@@ -90,7 +100,7 @@ def _options(subject: Subject) -> str:
     if not hasattr(target, "takes"):
         faults += [f"'**{name}' takes options that nobody can know" for name in open_ended]
     if faults:
-        raise Broken("; ".join(faults))
+        raise (Doubtful if subject.plain else Broken)("; ".join(faults))  # a grid takes a plain class as it is
     return ", ".join(o.name for o in component.options()) or "it takes none"
 
 
@@ -119,7 +129,7 @@ GENERAL = (
     Check(
         "loads",
         "the target is imported where a study names it, and the study ends there if that fails",
-        "mend the import or the spelling of 'package.module:Name' in harness_register",
+        "let 'package.module:Name' name a class or a function of that module",
         _loads,
         gate=True,
     ),

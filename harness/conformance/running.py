@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError, HarnessError
+from ..foreign import is_target
 from ..registry import Component, Registry
 from .findings import BEHIND, Broken, Doubtful, Finding, NotChecked, Report
 
 SEED = 20411
 OWN = Path(__file__).parent
+PLAIN = "a class that is no plugin"
 
 
 @dataclass(slots=True)
@@ -31,6 +33,11 @@ class Subject:
     entries: tuple[str, ...] = ()
     found: dict[str, Finding] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Is it a class that is no plugin? A grid asks less of it."""
+        return is_target(self.component.name)
 
     @property
     def target(self) -> Any:
@@ -133,8 +140,8 @@ def run(check: Check, subject: Subject) -> Finding:
 
 
 def _judged(check: Check, subject: Subject) -> Finding:
-    def finding(level: Any, what: str) -> Finding:
-        return Finding(check.name, level, what, check.why, check.mend)
+    def finding(level: Any, what: str, mend: str | None = None) -> Finding:
+        return Finding(check.name, level, what, check.why, mend or check.mend)
 
     for gate in _gates(check, subject):
         if run(gate, subject).level not in ("passed", "warning"):
@@ -151,7 +158,7 @@ def _judged(check: Check, subject: Subject) -> Finding:
     except Doubtful as doubt:
         return finding("warning", str(doubt))
     except Broken as broken:
-        return finding("warning" if check.mild else "failed", str(broken))
+        return finding("warning" if check.mild else "failed", str(broken), broken.mend)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # foreign code may raise anything, also what would end a test

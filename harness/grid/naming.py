@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .. import foreign
 from ..errors import ConfigError, UnknownName
 from ..registry import Component, Option, Registry
-from ..sources import digest_of, foreign_digest
+from ..sources import digest_of, foreign_digest, hidden_imports
 from ..trial import Value
 from . import tree
 from .nodes import Node
@@ -24,7 +25,6 @@ class Naming:
     def __init__(self, registry: Registry, folder: Path | None) -> None:
         self._registry, self._folder = registry, folder
         self._reached: set[str] = set()
-        self._foreign: dict[tuple[str, str], Component] = {}
         self._options: dict[tuple[str, str], dict[str, Option]] = {}
         self._digests: dict[tuple[str, bool], str] = {}
 
@@ -41,7 +41,6 @@ class Naming:
             self._reached.add(module)
         component = self._registry.get(kind, name)
         component.load()
-        self._foreign[kind, name] = component
         return component
 
     def options(self, kind: str, name: str, given: Mapping[str, Any] | None = None) -> dict[str, Option]:
@@ -61,14 +60,21 @@ class Naming:
         key = (component.module, foreign.is_target(component.name))
         if key not in self._digests:
             self._digests[key] = foreign_digest(component.module) if key[1] else digest_of(component.module)
+            places = hidden_imports(component.module) if key[1] else ()
+            if places:
+                what = f"{', '.join(places)}: an import whose name is made as it runs; a change of what it imports"
+                warnings.warn(f"{what} makes no row stale; write the name out", RuntimeWarning, stacklevel=2)
         return self._digests[key]
 
-    def defaults(self) -> Defaults:
-        """(kind, name, options with their defaults) of every class that is no plugin, for reports."""
+    def defaults(self, used: Iterable[tuple[str, str]]) -> Defaults:
+        """(kind, name, options with their defaults): what a report says where the component is gone, or has others."""
         return tuple(
-            (kind, name, tuple((o.name, o.default) for o in c.options() if not o.required and _writable(o.default)))
-            for (kind, name), c in sorted(self._foreign.items())
+            (kind, name, tuple((o.name, o.default) for o in self._known(kind, name) if _writable(o.default)))
+            for kind, name in sorted(set(used))
         )
+
+    def _known(self, kind: str, name: str) -> list[Option]:
+        return [o for o in self.options(kind, name).values() if not o.required]
 
 
 def _writable(value: Any) -> bool:

@@ -79,7 +79,7 @@ def load(grid: Path | Mapping[str, Any], registry: Registry, context: Context, o
         reach,
         source,
         evaluate,
-        parts.naming.defaults(),
+        parts.naming.defaults(used for c in cells for t in c.trials for used in t.provenance.components()),
     )
 
 

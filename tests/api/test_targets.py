@@ -264,7 +264,9 @@ harness.load_trial({record.id!r}, runs={str(runs(folder))!r})
     assert "hint: put the folder that holds 'my_module' on PYTHONPATH" in done.stdout
 
 
-def test_a_changed_block_is_stale_with_the_cause_and_its_older_trial_says_so(study: StudyResult, folder: Path):
+def test_a_changed_block_is_stale_with_the_cause_and_its_older_trial_is_opened_on_request_alone(
+    study: StudyResult, folder: Path, tmp_path: Path
+):
     record = row(study, BLOCK_ROW)
     before = (folder / "my_helpers.py").read_text()
     plugins, store = harness.discovery.load(third_party=False), Store(runs(folder))
@@ -276,8 +278,13 @@ def test_a_changed_block_is_stale_with_the_cause_and_its_older_trial_says_so(stu
             f"the source of {both}",
             f"the source of attention my_module:MyBlock, {both}",
         ]
-        with pytest.warns(RuntimeWarning, match="module 'my_module' is no longer what the trial was trained with"):
-            harness.load_trial(record.id, runs=runs(folder))
+        said = "module 'my_module' is no longer what the trial was trained with"
+        for opens in (harness.load_trial, lambda id, **o: harness.api.export(id, "safetensors", tmp_path, **o)):
+            with pytest.raises(ConfigError, match=said) as caught:
+                opens(record.id, runs=runs(folder))
+            assert "--changed" in str(caught.value.hint)
+            with pytest.warns(RuntimeWarning, match=said):
+                opens(record.id, runs=runs(folder), changed=True)
     finally:
         (folder / "my_helpers.py").write_text(before)
     plan, _ = harness.api.prepare(folder / "grid.yaml", store, plugins, "cpu")
@@ -316,7 +323,38 @@ def test_a_folder_that_a_store_names_within_itself_is_not_used(tmp_path: Path):
     link.symlink_to(inside)
     for place in (inside, link, Path("runs/code")):
         with pytest.raises(ConfigError, match="module 'my_trap', which this trial was trained with, is not found"):
-            foreign.recall({"my_trap": "0"}, {"my_trap": str(place)}, tmp_path / "runs")
+            foreign.recall(["my_trap:Block"], {"my_trap": "0"}, {"my_trap": str(place)}, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("kind", ["attention", "model", "of", "task"])
+def test_code_of_a_store_is_not_run_where_python_would_find_it(
+    study: StudyResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    """`python -m harness` in the folder that holds the store: `runs.code.my_trap` is a module then."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)
+    store, ran = Store(tmp_path / "theirs"), tmp_path / "ran"
+    (store.root / "code").mkdir(parents=True)
+    (store.root / "code" / "my_trap.py").write_text(f"open({str(ran)!r}, 'w').close()\nclass Block:\n    pass\n")
+    trap = Choice("theirs.code.my_trap:Block")
+    first = row(study, "none")
+    changes = {"attention": Choice.of("identity_gate", of=trap)} if kind == "of" else {kind: trap}
+    trial = replace(first.trial, config=replace(first.trial.config, **changes))
+    record = replace(first, id=trial.id, trial=trial)
+    if kind != "task":
+        store.write_record(record)
+    cell = replace(study.study.cells[0], trials=(trial,))
+    store.write_study(replace(study.study, name="theirs", cells=(cell,), claims=()))
+
+    def opened() -> None:
+        if kind == "task":
+            harness.api.build_report("theirs", store, tmp_path / "reports", harness.load_registry())
+        else:
+            harness.load_trial(record.id, runs=store.root)
+
+    with pytest.raises(ConfigError, match=r"module 'theirs\.code\.my_trap' lies in the store"):
+        opened()
+    assert not ran.exists()
 
 
 def test_a_store_cannot_have_a_function_called_in_place_of_a_task(study: StudyResult, tmp_path: Path):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from trackers.made_up import failed, record, study, trial
 from harness.cli import completing
 from harness.grid import recipe, tree
 from harness.store import Store
+from harness.trial import Choice
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -92,6 +94,36 @@ def test_what_is_offered(folder: Path, line: str, offered: set[str]):
 def test_trials_are_described_where_the_shell_shows_it(folder: Path):
     changes = {"_HARNESS_COMPLETE": "fish_complete", "COMP_WORDS": "harness predict ", "COMP_CWORD": ""}
     assert harness(folder, **changes).stdout == f"plain,{trial().id}\tnone on resnet20, digits, seed 0\n"
+
+
+def several(folder: Path) -> dict[str, str]:
+    """Id -> what is said of it, of a store with two rows that differ in an option alone, and one of a fold."""
+    first = trial("se")
+    config = replace(first.config, attention=Choice.of("se", reduction=8))
+    second, third = replace(first, config=config), replace(first, config=replace(config, fold=2))
+    for one in (first, second, third):
+        Store(folder / "runs").write_record(record(one))
+    said = "se(reduction=8) on resnet20, digits, seed 0"
+    return {first.id: "se on resnet20, digits, seed 0", second.id: said, third.id: f"{said}, fold 2"}
+
+
+def test_rows_of_one_block_are_told_apart_by_their_options(tmp_path: Path):
+    trials = several(tmp_path)
+    changes = {"_HARNESS_COMPLETE": "fish_complete", "COMP_WORDS": "harness export ", "COMP_CWORD": ""}
+    lines = harness(tmp_path, **changes).stdout.splitlines()
+    assert lines == [f"plain,{name}\t{text}" for name, text in sorted(trials.items())]
+
+
+@pytest.mark.parametrize("kind", ["9", "63", "33", "37", ""])
+def test_bash_gets_descriptions_where_it_lists_words_and_nowhere_else(tmp_path: Path, kind: str):
+    trials = several(tmp_path)
+    asked = {"_HARNESS_COMPLETE": "bash_complete", "COMP_WORDS": "harness export ", "COMP_CWORD": "2"}
+    lines = harness(tmp_path, **asked, COMP_TYPE=kind).stdout.splitlines()
+    listed = kind in ("63", "33")
+    assert lines == [f"plain,{name}" + f"  ({text})" * listed for name, text in sorted(trials.items())]
+    one = min(trials)
+    asked["COMP_WORDS"] += one[:6]
+    assert harness(tmp_path, **asked, COMP_TYPE=kind).stdout == f"plain,{one}\n", "it goes into the line"
 
 
 def test_the_keys_for_set_are_those_of_the_grid():
@@ -187,6 +219,9 @@ def test_bash_completes_components_studies_and_keys(folder: Path, tmp_path: Path
         offer harness show attention spa
         offer harness compare digits-first ""
         offer harness ablate --set train.ep
+        COMP_TYPE=63
+        offer harness show attention hybrid_p
+        offer harness show attention hybrid_
     """
     assert real("bash", folder, tmp_path, script).splitlines() == [
         "complete -o nosort -F _harness_completion harness",
@@ -194,6 +229,9 @@ def test_bash_completes_components_studies_and_keys(folder: Path, tmp_path: Path
         "digits-first digits-second",
         "no space",
         "train.epochs=",
+        "hybrid_parallel",
+        "hybrid_parallel  (channel and spatial gates, both read from the raw input…) "
+        "hybrid_sequential  (channel attention, then spatial attention on its result…)",
     ]
 
 
@@ -231,6 +269,10 @@ def test_bash_at_a_terminal_completes_the_line_that_is_typed(folder: Path, tmp_p
         assert "digits-second " in shown
         shown = typed("\x15harness show attention hybrid_s\t", "hybrid_sequential ")
         assert "hybrid_sequential " in shown
+        shown = typed("\x15harness show attention hybrid_\t\t", "hybrid_sequential  (channel attention, then")
+        assert "hybrid_parallel  (channel and spatial gates" in shown
+        shown = typed("p\t", "arallel ")
+        assert "(" not in shown, "what lists words does not fill them in"
     finally:
         child.kill()
         child.wait()

@@ -86,13 +86,45 @@ def test_a_broken_plugin_is_in_the_document_and_its_warning_on_standard_error(tm
     assert "I am loud" in listed.stderr
     found = strict(listed.stdout)
     check("harness list", found)
-    assert found["failures"][0]["error"] == "OSError: no licence"
-    assert "warning: plugin 'other' of harness-other 1.0: OSError: no licence" in listed.stderr
+    assert found["failures"][0]["error"] == "OSError: no licence (harness_other.py:2)"
+    assert "warning: plugin 'other' of harness-other 1.0: OSError: no licence (harness_other.py:2)" in listed.stderr
     assert checked.returncode == 2
     found = strict(checked.stdout)
-    check("harness doctor", found)
+    check("harness doctor", found, absent=("components[]",))
     assert [p["name"] for p in found["plugins"] if p["error"]] == ["other"]
     assert "error: plugin 'other'" in checked.stderr
+
+
+UNLOADED = """
+from harness import hookimpl
+
+
+@hookimpl
+def harness_register(registry):
+    registry.add("attention", "sound", "harness_parts:Block")
+    registry.add("attention", "unsound", "harness_deep:Block")
+    registry.add("loss", "misspelt", "harness_parts:Blok")
+"""
+
+
+def test_the_doctor_imports_what_plugins_declare(tmp_path: Path):
+    parts = "def Block(channels):\n    pass\n\n\nclass Other:\n    pass\n"
+    modules = {"harness_other": UNLOADED, "harness_parts": parts}
+    home = plugin(tmp_path, {**modules, "harness_deep": "import json\nimport einops_of_somebody\n"})
+    told = harness(tmp_path, "doctor", home=home, COLUMNS="300")
+    assert told.returncode == 2
+    (line,) = [line for line in told.stdout.splitlines() if line.startswith("other ")]
+    assert line.split("  ")[-1].strip() == "cannot be loaded: attention unsound, loss misspelt"
+    assert (
+        "error: attention 'unsound' of harness-other 1.0 cannot be loaded from 'harness_deep:Block': "
+        "module 'harness_deep' cannot be imported: ModuleNotFoundError: "
+        "No module named 'einops_of_somebody' (harness_deep.py:2)\n"
+        " hint: install 'einops_of_somebody'\n" in told.stderr
+    )
+    assert "'harness_parts:Blok': module 'harness_parts' has no 'Blok'\n hint: its classes are Other" in told.stderr
+    found = strict(harness(tmp_path, "doctor", "--json", home=home).stdout)
+    check("harness doctor", found)
+    assert [c["name"] for c in found["components"]] == ["unsound", "misspelt"]
 
 
 def test_check_is_one_document_whatever_plugins_print(tmp_path: Path):

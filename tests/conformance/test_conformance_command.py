@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness import foreign
 from harness.cli import group
 from harness.conformance import check, check_provider
 from harness.errors import ConfigError, UnknownName
+from harness.sources import foreign_digest
 
 LOSS = """\
 class Squared:
@@ -96,6 +99,17 @@ def test_a_plugin_that_cannot_be_loaded_is_a_failure_with_its_cause(installed: P
     assert done.returncode == 1
     assert "plugin lost (harness-lost 0.1): 1 failed" in done.stdout
     assert "No module named 'no_such_module'" in done.stdout
+
+
+def test_a_target_that_cannot_be_imported_is_told_with_its_line_and_registering_is_not_blamed(installed: Path) -> None:
+    (installed / "harness_thing" / "loss.py").write_text("from .deep import Squared\n")
+    (installed / "harness_thing" / "deep.py").write_text("import json\n\nraise OSError('no licence')\n")
+    done = run(installed, "-m", "harness", "check", "loss", "squared", plugins="thing")
+    assert done.returncode == 1, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  failed")]
+    assert line.endswith("OSError: no licence (harness_thing/deep.py:3)")
+    assert "mend: mend that line, or uninstall harness-thing" in done.stdout
+    assert "harness_register" not in done.stdout
 
 
 def test_pytest_has_one_test_a_check(installed: Path) -> None:
@@ -245,6 +259,67 @@ def test_what_could_not_be_looked_at_is_counted_apart(
     monkeypatch.setattr("harness.conformance.examined", lambda name, third_party: iter(reports[1:]))
     assert invoke("harness.augment") == 0
     assert "1 checked, all keep to it\n" in capsys.readouterr().out
+
+
+PLAIN = """\
+from torch import nn
+
+
+class MyBlock(nn.Module):
+    def __init__(self, channels, reduction=4):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return x * self.conv(x).sigmoid()
+
+
+class Flat(MyBlock):
+    \"\"\"Flat.
+
+    Indented.
+    \"\"\"
+
+    domain = "flat"
+"""
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, in which a module lies that is on no path."""
+    (tmp_path / "my_checked.py").write_text(PLAIN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    yield tmp_path
+    if tmp_path in foreign._entered:
+        foreign._leave(tmp_path)
+
+
+def test_a_class_of_the_current_folder_is_checked_as_a_grid_takes_it(
+    beside: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke("attention", "my_checked:MyBlock") == 0
+    said = capsys.readouterr().out
+    assert "skipped entry: a class that is no plugin: no command imports it to list it" in said
+    assert "skipped summary: a class that is no plugin: no list shows it" in said
+    assert "skipped source: a class that is no plugin" in said
+    assert "passed  domain: not said, so it is taken for a block for maps [B, C, H, W]" in said
+    assert "warning options: 'reduction' has no type" in said
+    assert f"passed  code: hash {foreign_digest('my_checked')}" in said
+
+
+def test_a_domain_that_there_is_not_is_a_fault_of_any_class(beside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke("attention", "my_checked:Flat") == 1
+    assert "failed  domain: `domain` is 'flat'" in capsys.readouterr().out
+
+
+def test_show_finds_it_too_and_prints_its_own_docstring_alone(beside: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, doc in (("MyBlock", []), ("Flat", ["", "Flat.", "", "Indented."])):
+        command = ["--no-plugins", "show", "attention", f"my_checked:{name}"]
+        assert group.main(command, standalone_mode=False) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(f"attention my_checked:{name}: no plugin\n  provider: module my_checked\n")
+        assert said.splitlines()[7:] == doc, "torch's own text would stand there"
 
 
 def test_importing_the_kit_imports_no_torch() -> None:

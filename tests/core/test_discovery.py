@@ -61,7 +61,7 @@ def test_a_plugin_that_raises_while_registering_leaves_nothing_behind(site: Path
     text = SOUND.format(name="half", module="harness_half") + "    raise RuntimeError('half way')\n"
     install(site, "harness-half", "harness_half", text)
     plugins = discovery.load()
-    assert failures(plugins) == {"harness-half 1.0": "RuntimeError: half way"}
+    assert failures(plugins) == {"harness-half 1.0": "RuntimeError: half way (harness_half.py:7)"}
     assert "half" not in plugins.registry.names("attention")
 
 
@@ -92,7 +92,7 @@ def test_a_clash_is_refused_and_names_both_distributions(site: Path):
 
 def test_a_plugin_that_exits_at_import_hurts_nobody(site: Path):
     install(site, "harness-exit", "harness_exit", "import sys\nsys.exit(0)\n")
-    assert failures(discovery.load()) == {"harness-exit 1.0": "SystemExit: 0"}
+    assert failures(discovery.load()) == {"harness-exit 1.0": "SystemExit: 0 (harness_exit.py:2)"}
 
 
 def test_two_distributions_may_use_one_entry_point_name(site: Path):

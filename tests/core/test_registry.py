@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,8 +24,41 @@ def test_adding_a_component_does_not_import_its_target():
     assert registry.names("attention") == ("lazy",)
     with pytest.raises(
         ConfigError, match=r"attention 'lazy' of someone cannot be loaded from 'there_is_no_such_module"
-    ):
+    ) as caught:
         registry.get("attention", "lazy").load()
+    assert caught.value.hint == "mend the spelling of 'there_is_no_such_module:Block' in harness_register"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "import there_is_no_such\n",
+            "ModuleNotFoundError: No module named 'there_is_no_such' (harness_far/deep.py:1)",
+        ),
+        ("import json\n\njson.loads('x')\n", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
+        ("def f(:\n", "(harness_far/deep.py:1)"),
+    ],
+)
+def test_an_import_that_fails_is_told_with_the_line_of_the_plugin_wherever_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+):
+    package = tmp_path / "site-packages" / "harness_far"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "block.py").write_text("from .deep import Block\n")
+    (package / "deep.py").write_text(text)
+    monkeypatch.syspath_prepend(str(package.parent))
+    registry = Registry("harness-far 1.0")
+    registry.add("attention", "far", "harness_far.block:Block")
+    with pytest.raises(ConfigError) as caught:
+        registry.get("attention", "far").load()
+    for name in [n for n in sys.modules if n.startswith("harness_far")]:
+        del sys.modules[name]
+    assert said in caught.value.message
+    assert caught.value.message.endswith(f"(harness_far/deep.py:{text.count(chr(10))})")
+    lost = "there_is" in text
+    assert caught.value.hint == ("install 'there_is_no_such'" if lost else "mend that line, or uninstall harness-far")
 
 
 def test_an_unknown_name_gets_a_suggestion(registry: Registry):

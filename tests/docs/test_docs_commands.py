@@ -59,6 +59,7 @@ def test_the_page_of_components_is_what_the_registry_says():
 
 def test_the_page_of_commands_is_what_the_command_line_says():
     assert text("commands.md") == generator().commands(), "run docs/generate.py"
+    assert "UNSET" not in text("commands.md"), "click's own mark of no default"
 
 
 def test_the_page_of_contracts_is_what_the_module_says():

@@ -137,7 +137,7 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "a plugin that cannot be loaded": (
         HEAD.replace("net", "broken"),
         "3: model: model 'broken' of test cannot be loaded",
-        "doctor",
+        "its classes are",
     ),
     "data that a dataset refuses": (
         HEAD.replace("toy", "{name: toy, val: 1}"),

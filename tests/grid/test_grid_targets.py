@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,9 @@ def test_a_class_beside_the_grid_is_a_row_with_a_readable_label(folder: Path):
     assert labels(study) == ["none", "se", "MyBlock (my_module)"]
     assert study.cells[2].key == "MyBlock-my_module"
     assert study.cells[2].trials[0].config.attention == Choice("my_module:MyBlock")
-    assert study.defaults == (("attention", "my_module:MyBlock", (("reduction", 16), ("mode", "a"), ("extra", None))),)
+    kept = {(kind, name): dict(options) for kind, name, options in study.defaults}
+    assert kept["attention", "my_module:MyBlock"] == {"reduction": 16, "mode": "a", "extra": None}
+    assert {kind for kind, _ in kept} == {"task", "dataset", "model", "attention", "loss", "optimizer", "schedule"}
 
 
 def test_options_are_kept_and_those_at_their_default_left_out(folder: Path):
@@ -238,6 +241,92 @@ def test_comments_do_not_count_and_code_does_also_that_of_a_helper_beside_it(fol
     assert ids(plan(folder, AXES))[2] not in (before[2], other[2])
 
 
+ELSEWHERE = {
+    "at the top": "import my_far\n",
+    "in a function": "def gate(x):\n    from my_far import far\n    return far(x)\n",
+    "through another": "import my_near\n",
+    "by its name as text": "import importlib\nfar = importlib.import_module('my_far')\n",
+    "by keyword": "from importlib import import_module\nfar = import_module(name='my_far')\n",
+    "by __import__": "far = __import__('my_far')\n",
+    "of a package": "from my_lab.inner import gates\n",
+    "of a package, by a relative name": "import importlib\nx = importlib.import_module('.gates', 'my_lab.inner')\n",
+    "of a package that imports it by its own name": "import my_lab.named\n",
+}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on Python's path that is not the grid's."""
+    lab = tmp_path / "lab"
+    (lab / "my_lab" / "inner").mkdir(parents=True)
+    for name in ("my_far.py", "my_lab/__init__.py", "my_lab/inner/__init__.py", "my_lab/inner/gates.py"):
+        (lab / name).write_text("def far(x):\n    return x\n")
+    (lab / "my_near.py").write_text("import my_far\n")
+    named = "import importlib\ngates = importlib.import_module('.inner.gates', __package__)\n"
+    (lab / "my_lab" / "named.py").write_text(named)
+    monkeypatch.syspath_prepend(str(lab))
+    return lab
+
+
+@pytest.mark.parametrize("how", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_helper_of_another_folder_counts_however_it_is_imported(folder: Path, elsewhere: Path, how: str):
+    (folder / "my_module.py").write_text(how + BLOCK)
+    before = ids(plan(folder, AXES))
+    assert ids(plan(folder, AXES)) == before
+    helper = elsewhere / ("my_lab/inner/gates.py" if "my_lab" in how else "my_far.py")
+    helper.write_text("def far(x):\n    return -x\n")
+    after = ids(plan(folder, AXES))
+    assert after[:2] == before[:2]
+    assert after[2] != before[2]
+    moved = elsewhere.rename(elsewhere.with_name("moved"))
+    sys.path[sys.path.index(str(elsewhere))] = str(moved)
+    forget()
+    assert ids(plan(folder, AXES)) == after, "where it lies does not count"
+
+
+def test_the_id_is_the_same_whatever_was_imported_before(folder: Path, elsewhere: Path):
+    (folder / "my_module.py").write_text(ELSEWHERE["of a package"] + BLOCK)
+    alone = sources.foreign_digest("my_module") if foreign.reach("my_module", folder) is None else ""
+    code = f"""
+import sys
+sys.path += [{str(elsewhere)!r}, {str(folder)!r}]
+import my_lab.inner.gates, my_lab.named, my_far, my_module
+from harness import sources
+print(sources.foreign_digest('my_module'))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == alone, done.stderr
+
+
+def test_a_library_and_what_python_brings_do_not_count(folder: Path):
+    (folder / "my_module.py").write_text("import json, click, torch, harness.data\nfrom yaml import nodes\n" + BLOCK)
+    foreign.reach("my_module", folder)
+    assert set(sources.foreign_closure("my_module")) == {"my_module", "my_helpers"}
+
+
+def test_the_code_of_a_plugin_counts_as_it_does_in_the_plugin_s_own_rows(folder: Path):
+    (folder / "my_module.py").write_text("from harness_attention.eca import ECA\n" + BLOCK)
+    foreign.reach("my_module", folder)
+    assert "harness_attention.eca" in sources.foreign_closure("my_module")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "importlib.import_module('my_' + NAME)",
+        "importlib.import_module(NAME)",
+        "__import__(NAME)",
+        "importlib.import_module('.my_far', NAME)",
+        "importlib.util.spec_from_file_location('my_far', NAME)",
+    ],
+)
+def test_an_import_that_no_text_names_is_told_with_its_line(folder: Path, call: str):
+    (folder / "my_module.py").write_text(BLOCK)
+    (folder / "my_helpers.py").write_text(f"import importlib\n\n\ndef gate(x):\n    return {call}\n")
+    with pytest.warns(RuntimeWarning, match="line 5 of module 'my_helpers': an import whose name is made"):
+        plan(folder, AXES)
+
+
 def test_an_edited_module_is_imported_anew_in_the_same_process(folder: Path):
     plan(folder, AXES)
     (folder / "my_module.py").write_text(BLOCK.replace("reduction: int", "squeeze: int"))
@@ -253,8 +342,9 @@ def test_two_grids_of_one_process_have_each_its_own_module(folder: Path, tmp_pat
     shutil.copytree(folder, other)
     (other / "my_module.py").write_text(BLOCK.replace("= 16", "= 5"))
     first, second = plan(folder, AXES), plan(other, AXES)
-    assert first.defaults[0][2][0] == ("reduction", 16)
-    assert second.defaults[0][2][0] == ("reduction", 5)
+    ours = ("attention", "my_module:MyBlock")
+    values = [dict(d[2])["reduction"] for study in (first, second) for d in study.defaults if d[:2] == ours]
+    assert values == [16, 5]
     assert ids(plan(folder, AXES)) == ids(first)
 
 
@@ -273,8 +363,8 @@ CASES = {
     "a file": ("my_module.py:MyBlock", "target 'my_module.py:MyBlock' is not", "did you mean 'my_module:MyBlock'?"),
     "a path": ("src/my_module:MyBlock", "target 'src/my_module:MyBlock' is not", "name the module as `import` does"),
     "no module": ("my_modul:MyBlock", "module 'my_modul' is not found", "put the folder that holds 'my_modul'"),
-    "no class": ("my_module:MyBlok", "attention 'my_module:MyBlok': module 'my_module' has no 'MyBlok'", "'MyBlock'?"),
-    "nothing like it": ("my_module:Foo", "attention 'my_module:Foo': module", "its classes are MyBlock, Plain"),
+    "no class": ("my_module:MyBlok", "module 'my_module' has no 'MyBlok'", "'MyBlock'?"),
+    "nothing like it": ("my_module:Foo", "module 'my_module' has no 'Foo'", "its classes are MyBlock, Plain"),
     "not callable": ("my_module:NUMBER", "attention 'my_module:NUMBER' is of type int, and cannot", "a class"),
     "python's own": ("os:system", "target 'os:system': module 'os' is Python's own", "of your own"),
     "no channels": (
@@ -351,8 +441,8 @@ def test_options_are_checked_against_the_signature(folder: Path):
 def test_a_module_that_python_finds_elsewhere_is_not_taken_for_the_one_beside_the_grid(folder: Path):
     (folder / "click.py").write_text("class Block:\n    def __init__(self, channels):\n        pass\n")
     ((found, hint),) = mistakes(folder, 'attention: {target: "click:Block"}\n')
-    assert found.startswith("5: attention.target: module 'click' lies beside the grid, and another one in ")
-    assert hint == "rename the one beside the grid"
+    assert found.startswith(f"5: attention.target: module 'click' lies in {folder}, and another one in ")
+    assert hint == f"rename the one in {folder}"
 
 
 def test_nothing_is_imported_to_look_a_class_up():
