@@ -25,6 +25,7 @@ train: {epochs: EPOCHS, batch_size: 128, optimizer: {name: sgd, lr: 0.1}}
 seeds: 2
 axes:
   attention: [none, se]
+evaluate: []
 """
 
 
@@ -144,12 +145,12 @@ def test_report_writes_the_same_bytes_again_without_training(study: Path):
 
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_exits_with_130_and_the_next_call_goes_on(tmp_path: Path, workers: str):
-    write_grid(tmp_path, GRID.replace("seeds: 2", "seeds: 1"), epochs=20)  # more than a busy machine reads late
+    write_grid(tmp_path, GRID.replace("seeds: 2", "seeds: 1"), epochs=10)  # more than a busy machine reads late
     command = [sys.executable, "-u", "-m", "harness", "ablate", "--grid", "grid.yaml", "--workers", workers]
     child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None
     for line in child.stdout:
-        if "epoch 2/20" in line:
+        if "epoch 2/10" in line:
             break
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
@@ -158,7 +159,7 @@ def test_ctrl_c_exits_with_130_and_the_next_call_goes_on(tmp_path: Path, workers
     assert "Traceback" not in errors
     done = harness(tmp_path, "ablate", "--grid", "grid.yaml", "--workers", workers)
     assert done.returncode == 0, done.stderr
-    again = [line for line in done.stdout.splitlines() if "seed 0: epoch 1/20" in line and line.startswith("none")]
+    again = [line for line in done.stdout.splitlines() if "seed 0: epoch 1/10" in line and line.startswith("none")]
     assert again == [], "the first epoch of the interrupted trial was trained a second time"
 
 

@@ -41,6 +41,7 @@ train: {{epochs: 1, batch_size: 256}}
 seeds: 1
 axes:
   attention: [none, {block}]
+evaluate: []
 """
 PLACE = "at 'sites.layer1_0.attention'"
 

@@ -56,6 +56,7 @@ def _data(*names: str) -> list[Path]:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_published_resnet20_scores_its_published_accuracy_on_the_real_test_set(image_io):
     test_set, _ = _data("cifar-10-batches-bin/test_batch.bin", "weights/resnet20-12fca82f.th")
     rows = np.fromfile(test_set, np.uint8).reshape(10_000, 3073)

@@ -10,17 +10,13 @@ from pathlib import Path
 import pytest
 from scaffold import fresh
 
-from harness.scaffold import KINDS as KINDS_OF_PACKAGES
-
-KINDS = [
-    "attention",
-    *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("model", "dataset", "loss", "task")),
-]
+from harness.scaffold import KINDS
 
 SKIPPED = {"loss": {"seed", "weights_only"}}
 """What does not apply: the loss has no weights."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_package_works_as_generated(tmp_path: Path, kind: str):
     env = fresh.make(tmp_path)
@@ -48,7 +44,7 @@ def test_a_package_works_as_generated(tmp_path: Path, kind: str):
     assert name in (package / "reports" / name / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", KINDS_OF_PACKAGES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_package_passes_the_checks_of_its_kind_as_generated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
