@@ -22,7 +22,8 @@ from .blocks import Blocks
 from .contracts import IO, Dataset, DatasetInfo, Loss, Model, Task
 from .data import without_initial_weights
 from .environment import derive, seed_all
-from .errors import ConfigError, NoControl
+from .errors import ComponentFailed, ConfigError, HarnessError, NoControl
+from .importing import told
 from .measure import block_macs, example
 from .registry import Registry
 from .restore import from_plain
@@ -110,12 +111,19 @@ class Factory:
             height, width = self._sizes[site]
             options["measured"] = (block_macs(options["of"], (channels, height, width)), height * width)
         seed_all(derive(self._seed, "attention", site))
+        target = component.load()
         try:
-            return cast(nn.Module, component.load()(channels, **options))
+            return cast(nn.Module, target(channels, **options))
         except ConfigError as error:
             if isinstance(inner, Choice):
                 raise NoControl(error.message, error.hint) from error
             raise
+        except HarnessError:
+            raise
+        except Exception as error:
+            block = f"attention '{choice.title()}' ({getattr(target, '__name__', target)})"
+            where = f"with {channels} channels for '{site}'"
+            raise ComponentFailed(f"{block}, {where}: {told(error, component.module)}") from error
 
 
 class _Sizer:

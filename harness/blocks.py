@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .contracts import IO, Model
 from .errors import ComponentFailed, ConfigError, HarnessError
 from .foreign import is_target
+from .importing import told
 from .measure import example
 from .trial import Choice
 
@@ -63,7 +64,7 @@ class Blocks:
             where = f"{self.named(path)}, for an input of {given}" if given else self.named(path)
             if isinstance(error, HarnessError):
                 raise ConfigError(f"{where}: {error.message}", error.hint) from error
-            raise ComponentFailed(f"{where}: {type(error).__name__}: {error}") from error
+            raise ComponentFailed(f"{where}: {told(error, type(self.placed[path]).__module__)}") from error
 
     def _under_way(self, trace: TracebackType | None) -> tuple[str, str] | None:
         """(path, shape of the input) of the block whose code was running; None if it was other code."""

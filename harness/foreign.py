@@ -41,7 +41,9 @@ def checked(text: str) -> str:
             hint = f"did you mean '{bare}:{attribute}'?"
         raise ConfigError(f"target '{text}' is not of the form 'package.module:Class'", hint)
     if module.partition(".")[0] in sys.stdlib_module_names:
-        raise ConfigError(f"target '{text}': module '{module}' is Python's own", "name a module of your own")
+        raise ConfigError(
+            f"target '{text}': module '{module}' is Python's own", "rename your file, if you have one of that name"
+        )
     return text
 
 
@@ -131,7 +133,7 @@ def load(kind: str, target: str) -> Callable[..., Any]:
         f"put the folder that holds '{top}' on PYTHONPATH, or the module beside the grid file; `harness check` and"
         " `harness show` look in the current folder too"
     )
-    found = importing.named(target, lost, "mend the module")
+    found = importing.named(target, lost, "mend that line")
     if not callable(found):
         raise ConfigError(f"{kind} '{target}' is of type {type(found).__name__}, and cannot be called", "name a class")
     if kind == "task":

@@ -55,7 +55,8 @@ def to_install(error: BaseException) -> str | None:
 def told(error: BaseException, module: str) -> str:
     """`ValueError: no licence (my_module.py:3)`: an error of a module, and the last line of its own that ran."""
     place = _place(error, module.partition(".")[0])
-    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+    words = error.msg if isinstance(error, SyntaxError) and place else error  # its text has the place, too
+    return f"{type(error).__name__}: {words}" + (f" ({place})" if place else "")
 
 
 def _place(error: BaseException, top: str) -> str:

@@ -89,11 +89,12 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> Plan:
 
     Gives the plan without the controls that cannot be made of their block, each left out with its reason. What a
     component raises beside HarnessError is a bug of its own: it stands in `doomed` and becomes a failed trial, and the
-    other rows go on. Raises GridError with all else that does not fit together.
+    other rows go on. Raises GridError with all else that does not fit together; and with those bugs where nothing but
+    them is left to train, since that would only write a report of failures over the one that there is.
     """
     seen: set[tuple[object, ...]] = set()
     mistakes: list[HarnessError] = []
-    doomed: dict[str, str] = {}
+    bugs: dict[tuple[object, ...], str] = {}
     unmade: dict[str, str] = {}
     cells = {t.id: c for c in plan.study.cells for t in c.trials}
     for trial in plan.pending:
@@ -109,10 +110,19 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> Plan:
             else:
                 mistakes.append(HarnessError(f"row '{cell.label}': {error.message}", error.hint))
         except (Exception, SystemExit) as error:
-            doomed.setdefault(cell.key, said(error))
+            bugs[key] = said(error)
+    plan = _without(plan, unmade)
+    doomed: dict[str, str] = {}
+    for trial in plan.pending:
+        if why := bugs.get(_shape(trial.config)):
+            doomed.setdefault(cells[trial.id].key, why)
+    if bugs and all(_shape(t.config) in bugs for t in plan.pending):
+        labels = {cell.key: cell.label for cell in plan.study.cells}
+        hint = "nothing else is to be trained, so nothing was run, and what there was stays"
+        mistakes += [HarnessError(f"row '{labels[key]}' fails: {why}", hint) for key, why in doomed.items()]
     if mistakes:
         raise GridError(mistakes)
-    return dataclasses.replace(_without(plan, unmade), doomed=doomed)
+    return dataclasses.replace(plan, doomed=doomed)
 
 
 def _without(plan: Plan, unmade: Mapping[str, str]) -> Plan:

@@ -117,6 +117,7 @@ def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plu
     total, pending = len(plan.study.trials()), len(plan.pending)
     rows, trials = plural(len(plan.study.cells), "row"), plural(total, "trial")
     click.echo(f"study {plan.study.name}: {rows}, {trials}, {total - pending - len(plan.failed)} done already")
+    _warn_of_another_shape(plan, store)
     _tell_of_failed(plan)
     for key, cause in plan.stale.items():
         click.echo(f"stale: {key}: {cause}; it is trained again")
@@ -128,7 +129,6 @@ def _run(plan: Plan, machine: Machine, store: Store, reports: Path, plugins: Plu
         where = ", ".join(machine.devices)
         threads = plural(machine.threads, "thread")
         click.echo(f"training {pending} on {where}: {machine.workers} at a time, {threads} each")
-    _warn_of_another_shape(plan, store)
     with view(plan) as listener:
         result = api.execute(plan, machine, store, reports, plugins, listener, fail_fast)
     summary(result)
@@ -145,6 +145,11 @@ def _tell_of_failed(plan: Plan) -> None:
         click.echo(
             f"{plural(before, 'trial')} failed before; --retry-failed runs {'it' if before == 1 else 'them'} again"
         )
+    reasons = {record.id: record.reason for record in plan.failed}
+    for cell in plan.study.cells:
+        found = dict.fromkeys(reasons[t.id] for t in cell.trials if t.id in reasons)
+        for reason in found:
+            click.echo(f"failed: {cell.label}: {reason}")
 
 
 def _tell_of_left_out(plan: Plan) -> None:

@@ -44,15 +44,10 @@ def command(context: click.Context, kind: str, name: str, out: Path | None) -> i
         click.echo(f"  {path}")
     click.echo("\nNext, as it is or after your changes:")
     for step in (
-        f"pip install -e {_typed(package.folder)}",
+        f"cd {shlex.quote(str(package.folder))}",
+        "pip install -e .",
         f"harness check {kind} {name}",
-        f"harness ablate --grid {_typed(package.grid)}",
+        f"harness ablate --grid {package.grid.name}",
     ):
         click.echo(f"  {step}")
     return 0
-
-
-def _typed(path: Path) -> str:
-    """As it can be typed into a shell. pip takes a path for a project's name unless a separator stands in it."""
-    plain = not path.is_absolute() and path.parts[:1] != ("..",)
-    return shlex.quote(f"./{path}" if plain else str(path))

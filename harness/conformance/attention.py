@@ -272,8 +272,9 @@ ATTENTION = (
     Check(
         "shape",
         "a block is put between two layers that know nothing of it",
-        "return the input's shape and type; look at how height and width are told apart",
+        "return the input's shape and type: `x * gate` and not the gate; look at how height and width are told apart",
         _shape,
+        gate=True,
     ),
     Check(
         "batch_of_one",
@@ -291,7 +292,7 @@ ATTENTION = (
     ),
     Check(
         "few_channels",
-        "channels // reduction is 0 for few channels",
+        "the first layers of small networks have few, and channels // reduction may be 0 for them",
         "use max(1, channels // reduction); or raise ConfigError that says how many channels are needed",
         _few,
     ),

@@ -111,6 +111,8 @@ def _family(analysis: Analysis, size: int) -> str:
     )
     if any(arm.cell.control for arm in analysis.challengers):
         text += " Controls are judged below, beside their rows."
+    if size > 1:
+        text += " To compare with another row, make it the `baseline` of the grid; nothing is trained for it."
     seen = detectable(analysis)
     if seen is not None:
         pairs, low, high = seen

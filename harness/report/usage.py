@@ -22,6 +22,8 @@ from .style import canvas, pens, picture
 
 ARMS = 12
 LINES = 8
+CONSTANT = 0.02
+"""Spread of a gate, as a share of its mean, below which it selects next to nothing."""
 HEADS = {
     "mean": ("mean gate", "output / input"),
     "spread": ("spread", "sd over elements and images"),
@@ -89,7 +91,16 @@ def _verdict(p: Probed, metric: Metric) -> Item:
     """The sentence of a row: what its interval supports, and no more."""
     d = p.loss(ALL, metric)
     text, word, tone = _judged(d, metric, p)
+    if tone == "good" and _constant(p):
+        text += f" Its gates hardly vary (spread {_plain(p.gate('spread')[1])}): it relies on a scale, not on a choice."
+        tone = "muted"
     return Item(text, p.arm.told, word, tone)
+
+
+def _constant(p: Probed) -> bool:
+    """Is the gate of every site one number for practice?"""
+    spreads, means = p.gate("spread")[0], p.gate("mean")[0]
+    return bool(spreads) and all(spreads[site] < CONSTANT * abs(means.get(site, 0.0)) for site in spreads)
 
 
 def _judged(d: Difference, metric: Metric, p: Probed) -> tuple[str, str, Tone]:

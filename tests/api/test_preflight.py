@@ -76,7 +76,8 @@ def test_a_foreign_block_that_raises_is_one_failed_trial_and_the_others_go_on(
         "rude": "failed",
     }
     (failed,) = result.failed
-    assert failed.reason == "ValueError: only for 7 channels"
+    why = "ValueError: only for 7 channels (rude_block.py:8)"
+    assert failed.reason == f"attention 'rude' (Rude), with 16 channels for 'layer1.0': {why}"
     assert "only for 7 channels" in (result.report.parent / "report.md").read_text()
 
 

@@ -98,9 +98,13 @@ def test_the_other_rows_are_trained_and_the_failed_one_is_told_by_row_block_and_
     assert re.search(r"none \(baseline\) +1 done, 0 to run", dry.stdout)
     assert re.search(r"Mixed \(bent_blocks\) +0 done, 1 failed, 0 to run", dry.stdout)
     assert "1 trial failed before; --retry-failed runs it again" in dry.stdout
-    again = harness(folder, "ablate", "--grid", "grid.yaml", "--dry-run", "--retry-failed", COLUMNS="400")
-    assert again.returncode == 2
-    assert re.search(r"Mixed \(bent_blocks\) +0 done, 1 to run +will fail: attention", again.stdout)
+    assert f"failed: Mixed (bent_blocks): {where}" in dry.stdout
+    report = (folder / "reports" / "bent" / "report.md").read_bytes()
+    again = harness(folder, "ablate", "--grid", "grid.yaml", "--retry-failed", COLUMNS="400")
+    assert again.returncode == 2, "nothing would come of it but a report of failures"
+    assert f"row 'Mixed (bent_blocks)' fails: {where}" in again.stderr
+    assert "nothing else is to be trained, so nothing was run, and what there was stays" in again.stderr
+    assert (folder / "reports" / "bent" / "report.md").read_bytes() == report
     told = harness(folder, "report", "bent")
     assert told.returncode == 0
     assert "1 of 2 trials failed; see the report" in told.stderr

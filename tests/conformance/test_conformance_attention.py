@@ -115,7 +115,7 @@ def test_every_check_of_attention_is_shown_to_fail() -> None:
         ("NoDefault", {}, "options", "'ratio' has no default, and there is no `example` of it"),
         ("Open", {}, "options", "'**options' takes options that nobody can know"),
         ("Good", {"departs": {"beauty": "it is plain"}}, "departures", "names 'beauty', which is no check"),
-        ("Good", {"departs": {"shape": " "}}, "departures", "gives no reason for 'shape'"),
+        ("Good", {"departs": {"finite": " "}}, "departures", "gives no reason for 'finite'"),
         ("Good", {"departs": {"builds": "why not"}}, "departures", "without which nothing else can be checked"),
         ("NoModule", {}, "builds", "it is a NoModule, and no torch.nn.Module"),
         ("Missing", {}, "loads", "has no 'Missing'"),

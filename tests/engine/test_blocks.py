@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,8 +159,9 @@ def test_an_error_from_within_names_block_place_and_input(tmp_path: Path, known:
 def test_an_error_that_only_a_batch_of_training_shows_is_named_in_the_record(tmp_path: Path, known: Registry):
     record, _ = run(tmp_path, trial(attention=Choice("large"), train=recipe(stages=(replace(STAGE, epochs=1),))), known)
     assert record.status == "failed"
-    assert record.reason == (
-        "attention 'large' (class Large) at 'sites.layer1_0.attention', for an input of [128, 16, 8, 8]: "
-        "RuntimeError: too many items for me"
+    assert re.fullmatch(
+        r"attention 'large' \(class Large\) at 'sites.layer1_0.attention', for an input of \[128, 16, 8, 8\]: "
+        r"RuntimeError: too many items for me \(engine/bent.py:\d+\)",
+        record.reason,
     )
     assert "bent.py" in record.traceback

@@ -366,7 +366,7 @@ CASES = {
     "no class": ("my_module:MyBlok", "module 'my_module' has no 'MyBlok'", "'MyBlock'?"),
     "nothing like it": ("my_module:Foo", "module 'my_module' has no 'Foo'", "its classes are MyBlock, Plain"),
     "not callable": ("my_module:NUMBER", "attention 'my_module:NUMBER' is of type int, and cannot", "a class"),
-    "python's own": ("os:system", "target 'os:system': module 'os' is Python's own", "of your own"),
+    "python's own": ("os:system", "target 'os:system': module 'os' is Python's own", "rename your file"),
     "no channels": (
         "my_module:Keyword",
         "attention 'my_module:Keyword' takes too few",
@@ -385,10 +385,10 @@ def test_what_is_no_class_is_named_with_its_line(folder: Path, target: str, mess
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("import sys\n1 / 0\n", "ZeroDivisionError: division by zero (my_broken.py:2)", "mend the module"),
-        ("def f(:\n", "SyntaxError", "mend the module"),
+        ("import sys\n1 / 0\n", "ZeroDivisionError: division by zero (my_broken.py:2)", "mend that line"),
+        ("def f(:\n", "SyntaxError: invalid syntax (my_broken.py:1)", "mend that line"),
         ("import there_is_no_such\n", "No module named 'there_is_no_such' (my_broken.py:1)", "install 'there_is_no_s"),
-        ("raise SystemExit(3)\n", "SystemExit: 3 (my_broken.py:1)", "mend the module"),
+        ("raise SystemExit(3)\n", "SystemExit: 3 (my_broken.py:1)", "mend that line"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_told_with_the_place_in_it(

@@ -104,6 +104,20 @@ def test_the_loss_is_the_paired_difference_with_its_interval():
     assert row[8] == ("+2.00", "−0.48 to +4.48; n = 3")
 
 
+def test_a_gate_that_hardly_varies_is_said_to_be_a_scale_and_no_choice():
+    def constant(row: str, seed: int, e: Evaluation) -> Evaluation:
+        if e.name != "gates" or row != "se":
+            return fixed([0.05, 0.06, 0.055])(row, seed, e)
+        return dataclasses.replace(e, rows={s: {**v, "mean": 0.7, "spread": 0.006} for s, v in e.rows.items()})
+
+    found = verdicts(used(probed_evidence(constant)))
+    assert (found["se"].word, found["se"].tone) == ("relied on", "muted")
+    assert "gates hardly vary (spread 0.006): it relies on a scale, not on a choice" in found["se"].text
+    others = [item for row, item in found.items() if row != "se"]
+    assert others
+    assert all(item.tone == "good" and "hardly vary" not in item.text for item in others)
+
+
 def test_one_seed_gets_no_interval_and_no_verdict():
     item = verdicts(used(probed_evidence(base=make_evidence(seeds=1, epochs=1))))["se"]
 

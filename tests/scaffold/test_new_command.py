@@ -31,18 +31,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("out", [".", "below", "with a blank", "../elsewhere"])
-def test_it_tells_three_commands_that_fit_what_was_written(home: Path, monkeypatch, capsys, out: str):
+def test_it_tells_four_commands_that_fit_what_was_written(home: Path, monkeypatch, capsys, out: str):
     assert new(monkeypatch, "attention", "my_block", "--out", out) == 0
     printed = capsys.readouterr().out
     for path in (p for p in (home / out).rglob("*") if p.is_file()):
         assert f"  {path.relative_to(home / out).as_posix()}\n" in printed
-    install, check, ablate = (shlex.split(line) for line in printed.splitlines()[-3:])
-    assert install[:3] == ["pip", "install", "-e"]
-    assert "/" in install[3], "pip takes a bare word for a project to download"
-    assert (home / install[3] / "pyproject.toml").is_file()
+    go, install, check, ablate = (shlex.split(line) for line in printed.splitlines()[-4:])
+    assert go[0] == "cd"
+    assert (home / go[1] / "pyproject.toml").is_file()
+    assert install == ["pip", "install", "-e", "."]
     assert check == ["harness", "check", "attention", "my_block"]
     assert ablate[:3] == ["harness", "ablate", "--grid"]
-    assert (home / ablate[3]).is_file()
+    assert (home / go[1] / ablate[3]).is_file()
 
 
 def test_without_out_it_is_put_into_this_folder(home: Path, monkeypatch):
