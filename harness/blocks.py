@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .contracts import IO, Model
+from .environment import streams_kept
 from .errors import ComponentFailed, ConfigError, HarnessError
 from .foreign import is_target
 from .importing import told
@@ -39,7 +40,8 @@ class Blocks:
 
     @property
     def kinds(self) -> tuple[type, ...]:
-        return tuple(dict.fromkeys(type(block) for block in self.placed.values()))
+        """Of all that they are made of, so that a class which was edited and imported again is another."""
+        return tuple(dict.fromkeys(type(m) for block in self.placed.values() for m in block.modules()))
 
     def named(self, path: str) -> str:
         """`attention 'se' (class SqueezeExcite) at 'sites.layer1_0.attention'`."""
@@ -79,28 +81,41 @@ class Blocks:
         return None
 
     def try_out(self, model: nn.Module, io: IO) -> None:
-        """One item through the model; then each block by itself, with two of what it got, in both modes.
+        """One item through a copy of the model; then each block by itself, with two of what it got, in both modes.
 
-        Two, as a block that takes a mean over the batch keeps the shape of one item. Nothing of the model, its modes
-        or the random streams changes, and no hook stays. What a forward pass never reaches is not judged.
+        Two, as a block that takes a mean over the batch keeps the shape of one item. Nothing of the model or the random
+        streams changes. What a forward pass never reaches is not judged; nor is, but for one item in evaluation mode,
+        a block of a model that cannot be copied.
         Raises ShapeChanged, and what `telling` raises.
         """
         if not self.placed:
             return
+        memo: dict[int, Any] = {}
+        try:
+            model = copy.deepcopy(model, memo)
+        except Exception:  # something in it cannot be copied
+            memo = {}
+        own = Blocks(self.choice, {path: memo.get(id(block), block) for path, block in self.placed.items()})
+        with streams_kept(), own.telling():
+            seen = own._watched(model, io)
+            while memo and seen:
+                path = next(iter(seen))
+                own._alone(path, seen.pop(path))
+
+    def _watched(self, model: nn.Module, io: IO) -> dict[str, _Call]:
+        """What each block was called with for one item, by its path."""
         seen: dict[str, _Call] = {}
         handles = [self._watch(path, block, seen) for path, block in self.placed.items()]
         modes = [(module, module.training) for module in model.modules()]
-        with torch.random.fork_rng(devices=[]), self.telling():
-            try:
-                with torch.no_grad():
-                    model.eval()(self._item(model, io))
-            finally:
-                for handle in handles:
-                    handle.remove()
-                for module, mode in modes:
-                    module.training = mode
-            for path, call in seen.items():
-                self._alone(path, call)
+        try:
+            with torch.no_grad():
+                model.eval()(self._item(model, io))
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, mode in modes:
+                module.training = mode
+        return seen
 
     def _watch(self, path: str, block: nn.Module, seen: dict[str, _Call]) -> torch.utils.hooks.RemovableHandle:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -122,15 +137,11 @@ class Blocks:
         raise ShapeChanged(f"{self.named(path)} makes {got} of {_sizes(given)}", hint)
 
     def _alone(self, path: str, call: _Call) -> None:
-        """With a copy, as running statistics move in training."""
-        try:
-            own = copy.deepcopy(self.placed[path])
-        except Exception:  # it holds what cannot be copied; one item in evaluation mode has to do
-            return
-        twice = call.twice()
+        block = self.placed[path]
         for training in (False, True):
-            with Blocks(self.choice, {path: own}).telling(), torch.enable_grad():
-                self._hold(path, twice, own.train(training)(*twice.args, **twice.kwargs))
+            with torch.set_grad_enabled(training):
+                twice = call.twice()  # anew, as a block may work in place
+                self._hold(path, twice, block.train(training)(*twice.args, **twice.kwargs))
 
     def _item(self, model: nn.Module, io: IO) -> dict[str, Tensor]:
         """One item of zeros. A front without blocks in it sees one of its frames, and the others get that one's
@@ -160,14 +171,16 @@ class _Call:
         return next((v for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor)), None)
 
     def twice(self) -> _Call:
-        """The same for a batch of twice the length, as leaves of a graph; None and numbers stay."""
+        """The same for a batch of twice the length, as results of something that trains; None and numbers stay."""
         first = self.given
 
         def double(value: Any) -> Any:
             if not isinstance(value, Tensor) or first is None or value.shape[:1] != first.shape[:1]:
                 return value
             both = torch.cat([value, value]).detach()
-            return both.requires_grad_() if both.is_floating_point() else both
+            if not both.is_floating_point() or not torch.is_grad_enabled():
+                return both
+            return both.requires_grad_().clone()  # not the leaf itself, which nothing may write into
 
         return _Call(tuple(map(double, self.args)), {k: double(v) for k, v in self.kwargs.items()})
 

@@ -92,6 +92,23 @@ def collecting_seldom() -> Iterator[None]:
 
 
 @contextmanager
+def streams_kept() -> Iterator[None]:
+    """The random streams of Python, NumPy and torch's CPU are afterwards as they were."""
+    import random
+
+    import numpy as np
+    import torch
+
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])
+
+
+@contextmanager
 def pinned(threads: int, deterministic: bool) -> Iterator[None]:
     """Run with so many CPU threads and, if asked, with deterministic kernels only; restore both afterwards."""
     import torch

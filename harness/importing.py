@@ -23,7 +23,11 @@ def named(target: str, lost: str, broken: str) -> Any:
         try:
             found = getattr(found, part)
         except Exception as error:  # a module may answer for its names itself, and raise anything
-            own = [n for n, v in vars(found).items() if isinstance(v, type) and getattr(v, "__module__", "") == module]
+            own = [
+                n
+                for n, v in getattr(found, "__dict__", {}).items()
+                if isinstance(v, type) and getattr(v, "__module__", "") == module
+            ]
             raise ConfigError(f"module '{module}' has no '{attribute}'", _near(attribute, own)) from error
     return found
 
@@ -52,21 +56,24 @@ def to_install(error: BaseException) -> str | None:
     return f"install '{error.name}'" if isinstance(error, ModuleNotFoundError) and error.name else None
 
 
-def told(error: BaseException, module: str) -> str:
-    """`ValueError: no licence (my_module.py:3)`: an error of a module, and the last line of its own that ran."""
-    place = _place(error, module.partition(".")[0])
+def told(error: BaseException, *modules: str) -> str:
+    """`ValueError: no licence (my_module.py:3)`: an error of a module, and the last line of its own that ran.
+
+    With several modules, of any of them.
+    """
+    place = _place(error, {module.partition(".")[0] for module in modules})
     words = error.msg if isinstance(error, SyntaxError) and place else error  # its text has the place, too
     return f"{type(error).__name__}: {words}" + (f" ({place})" if place else "")
 
 
-def _place(error: BaseException, top: str) -> str:
+def _place(error: BaseException, tops: set[str]) -> str:
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(Path(error.filename), top)}:{error.lineno}"
+        return f"{_shown(Path(error.filename), tops)}:{error.lineno}"
     step, place = error.__traceback__, ""
     while step is not None:
         file, owner = Path(step.tb_frame.f_code.co_filename), _owner(step.tb_frame.f_globals)
-        if file.suffix == ".py" and owner != "harness" and (owner == top or not sources.installed(file.parent)):
-            place = f"{_shown(file, top)}:{step.tb_lineno}"
+        if file.suffix == ".py" and owner != "harness" and (owner in tops or not sources.installed(file.parent)):
+            place = f"{_shown(file, tops)}:{step.tb_lineno}"
         step = step.tb_next
     return place
 
@@ -75,7 +82,8 @@ def _owner(variables: dict[str, Any]) -> str:
     return str(variables.get("__name__", "")).partition(".")[0]
 
 
-def _shown(file: Path, top: str) -> str:
-    """A file of the package from the package on, any other by its name."""
+def _shown(file: Path, tops: set[str]) -> str:
+    """A file of a package from the package on, any other by its name."""
     parts = file.parts
-    return "/".join(parts[len(parts) - 1 - parts[::-1].index(top) :]) if top in parts else file.name
+    last = max((i for i, part in enumerate(parts) if part in tops), default=len(parts) - 1)
+    return "/".join(parts[last:])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from . import foreign
 from .contracts import Frames, SplitName, Task
-from .errors import ConfigError, GridError, HarnessError, NoControl, said
+from .errors import ComponentFailed, ConfigError, GridError, HarnessError, NoControl
+from .importing import told
 from .registry import Registry, suggest
 from .store import Store
 from .trial import Cell, Config, Provenance, Record, Skipped, Study, Trial, trainable_names
@@ -110,7 +111,7 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> Plan:
             else:
                 mistakes.append(HarnessError(f"row '{cell.label}': {error.message}", error.hint))
         except (Exception, SystemExit) as error:
-            bugs[key] = said(error)
+            bugs[key] = _said(error, trial, registry)
     plan = _without(plan, unmade)
     doomed: dict[str, str] = {}
     for trial in plan.pending:
@@ -123,6 +124,13 @@ def preflight(plan: Plan, registry: Registry, data_root: Path) -> Plan:
     if mistakes:
         raise GridError(mistakes)
     return dataclasses.replace(plan, doomed=doomed)
+
+
+def _said(error: BaseException, trial: Trial, registry: Registry) -> str:
+    """The words of an error, with the line of the row's components that raised it where the words have none."""
+    if isinstance(error, ComponentFailed):
+        return str(error)
+    return told(error, *(registry.get(kind, name).module for kind, name in trial.provenance.components()))
 
 
 def _without(plan: Plan, unmade: Mapping[str, str]) -> Plan:

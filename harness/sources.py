@@ -26,8 +26,11 @@ class _Parsed(NamedTuple):
 
 
 _parsed: dict[str, _Parsed] = {}
-_DYNAMIC = {"import_module", "__import__", "spec_from_file_location", "run_path"}
-"""Calls that import; the first two may have a module's name written out."""
+_DYNAMIC = {
+    *("import_module", "__import__", "spec_from_file_location", "SourceFileLoader", "load_source"),
+    *("run_path", "run_module", "exec", "execfile"),
+}
+"""Calls that import or run a module; the first two may have its name written out."""
 _RECORDED = {"torch", "torchvision", "timm", "numpy", "sklearn"}
 """Libraries whose version every record has. Built from their source they lie in a person's folder, and reading all of
 torch takes half a minute."""
@@ -208,10 +211,18 @@ def _dynamic(tree: ast.Module, name: str, package: str) -> tuple[set[str], tuple
     """Modules that calls such as `importlib.import_module("gates")` name, and lines of those that name none."""
     found: set[str] = set()
     hidden = []
+    aliases = {
+        alias.asname: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname
+    }
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        called = aliases.get(called, called)
         if called not in _DYNAMIC:
             continue
         named = _named(called, node, {"__name__": name, "__package__": package})
@@ -224,7 +235,8 @@ def _dynamic(tree: ast.Module, name: str, package: str) -> tuple[set[str], tuple
 
 def _named(called: str, node: ast.Call, known: Mapping[str, str]) -> str | None:
     """The module that a call imports; None where its text does not say."""
-    words = [*node.args, *(k.value for k in node.keywords)]
+    named = {k.arg: k.value for k in node.keywords}
+    words = [*node.args, *(named.pop(key) for key in ("name", "package") if key in named), *named.values()]
     texts = [w.value if isinstance(w, ast.Constant) else known.get(getattr(w, "id", "")) for w in words]
     if len(texts) not in (1, 2) or not all(isinstance(t, str) for t in texts):
         return None

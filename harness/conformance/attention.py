@@ -17,7 +17,7 @@ from .findings import Broken, Doubtful, NotChecked
 from .modules import COMPILERS, WEIGHTS, Case, Tensors, finite, moved, same, tensors_of
 from .running import SEED, Check, Subject, plan, run, told
 
-CHANNELS = (32, 64, 96, 128)
+CHANNELS = (32, 64, 96, 128, 256, 512)
 """Widths that are tried until the block takes one."""
 IDLE = 1e-6
 """A gradient below this share of the largest is rounding."""
@@ -72,7 +72,7 @@ def _made(subject: Subject, channels: int) -> nn.Module:
 
 
 def _call(block: nn.Module, inputs: Tensors) -> dict[str, Tensor]:
-    return {"y": block(*inputs.values())}
+    return {"y": block(*(value.clone() for value in inputs.values()))}
 
 
 def _domain(subject: Subject) -> str:
@@ -153,7 +153,7 @@ def finite_for(subject: Subject, inputs: Mapping[str, Tensor]) -> str:
         for training in (True, False):
             block = block_of(subject, width(subject)).train(training)
             leaf = x.clone().requires_grad_()
-            y = block(leaf)
+            y = block(leaf.clone())  # blocks may work in place, and nothing may write into a leaf
             finite({"": y}, f"the output for {name}")
             if y.requires_grad:
                 y.sum().backward()
@@ -178,7 +178,7 @@ def gradients(subject: Subject, inputs: Sequence[Tensor]) -> str:
             for parameter in block.parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
         leaf = x.clone().requires_grad_()
-        block(leaf).square().mean().backward()
+        block(leaf.clone()).square().mean().backward()
         if leaf.grad is None or not float(leaf.grad.abs().max()) > 0:
             raise Broken("no gradient reaches the input")
         for name, parameter in block.named_parameters():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import typing
@@ -11,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import HarnessError
 from ..registry import Option
 from .findings import Broken
 from .general import environment
@@ -23,6 +23,9 @@ VALUES = 3
 """Of each option that are tried, beside the one that is chosen."""
 COMPARED = 16
 """Items of a split that are compared between two values of an option."""
+
+_ACTS = re.compile(r"download|fetch|force|overwrite|refresh|rebuild|write|cache")
+"""Options that do something rather than say what the data are; a check must not set them off."""
 
 _DESCRIBE = """\
 import importlib, json, sys, time
@@ -87,6 +90,9 @@ def _options(subject: Subject, here: str) -> str:
     """Each option with a few other values: where the data differ, so must the fingerprint. Raises Broken."""
     told: dict[str, list[str]] = {"part of it": [], "without effect on the data": [], "not tried": []}
     for option in subject.component.options():
+        if _ACTS.search(option.name):
+            told["not tried"].append(option.name)
+            continue
         prints = _prints(subject, option, here)
         what = "part of it" if len(prints) > 1 else "without effect on the data" if prints[here] else "not tried"
         told[what].append(option.name)
@@ -106,8 +112,8 @@ def _prints(subject: Subject, option: Option, here: str) -> dict[str, list[Any]]
             if found in prints:
                 before = {option.name: prints[found][0]} if prints[found] and found != here else {}
                 change = _change(*(subject.target(root, **{**chosen, **o}) for o in (before, {option.name: value})))
-        except (HarnessError, ValueError, TypeError, ArithmeticError, LookupError, OSError):
-            continue  # no value for these data, or none whose files are here
+        except Exception:
+            continue  # no value for these data, or none whose files are here; nobody chose it
         if change:
             raise Broken(f"with {option.name} = {value!r}, {change}, and the fingerprint is the same")
         prints.setdefault(found, []).append(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 import traceback
 import warnings
@@ -223,18 +222,9 @@ def told(error: BaseException) -> str:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """The caller's random streams stay as they are; warnings and prints of foreign code are not its own."""
-    import numpy as np
-    import torch
+    from ..environment import seed_all, streams_kept
 
-    from ..environment import seed_all
-
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    try:
-        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-            warnings.simplefilter("ignore")
-            seed_all(SEED)
-            yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-        torch.set_rng_state(before[2])
+    with streams_kept(), warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        seed_all(SEED)
+        yield

@@ -81,6 +81,21 @@ def test_a_foreign_block_that_raises_is_one_failed_trial_and_the_others_go_on(
     assert "only for 7 channels" in (result.report.parent / "report.md").read_text()
 
 
+def test_a_bug_of_any_component_is_told_with_its_line_where_nothing_else_is_left_to_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "rude_model.py").write_text("class Rude:\n    def __init__(self, io):\n        {}['logits']\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plugins = discovery.load(third_party=False)
+    plugins.registry.add("model", "rude", "rude_model:Rude")
+    with pytest.raises(GridError) as caught:
+        harness.ablate(
+            {**BASE, "model": "rude"}, runs=tmp_path / "r", reports=tmp_path / "p", workers=1, plugins=plugins
+        )
+    assert "row 'none' fails: KeyError: 'logits' (rude_model.py:3)" in str(caught.value)
+    assert not (tmp_path / "p").exists()
+
+
 @pytest.mark.parametrize(
     ("cores", "trials", "workers", "expected"),
     [

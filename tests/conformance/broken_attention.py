@@ -29,6 +29,22 @@ class Good(nn.Module):
         return x * self.gate(x)
 
 
+class InPlace(Good):
+    """Right, and writes into what it gets."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(self.gate(x))
+
+
+class Wide(Good):
+    """Takes multiples of 256 channels alone, and says so."""
+
+    def __init__(self, channels: int, *, start: float = 1.0) -> None:
+        if channels % 256:
+            raise ConfigError(f"attention 'wide': {channels} channels", hint="a multiple of 256")
+        super().__init__(channels, start=start)
+
+
 class NoDomain(Good):
     domain = "pictures"
 

@@ -47,6 +47,12 @@ def test_a_block_without_fault_passes_every_check() -> None:
     assert "24 passed" in str(report)
 
 
+@pytest.mark.parametrize("name", ["InPlace", "Wide"])
+def test_a_block_that_writes_into_its_input_or_takes_great_widths_alone_passes(name: str) -> None:
+    report = check("attention", "good", registry=registry("attention", f"conformance.broken_attention:{name}"))
+    assert report.ok, str(report)
+
+
 @pytest.mark.parametrize("name", ["Good", "Causal"])
 def test_a_block_for_sequences_without_fault_passes(name: str) -> None:
     found = levels("attention", f"conformance.broken_temporal:{name}", "attaches")

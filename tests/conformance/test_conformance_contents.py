@@ -93,6 +93,12 @@ def test_training_digits_that_were_changed_are_found_in_the_test(digits: tuple[T
         altered(mixed(digits, 50, change))
 
 
+def test_few_training_digits_beside_many_to_validate_with_are_no_fault(digits: tuple[Tensor, Tensor]) -> None:
+    """Of many references one is near by chance."""
+    train, test = digits
+    assert "items of val do among themselves" in altered(read(train=train[:20], val=train[20:900], test=test))
+
+
 def test_a_copy_among_many_is_a_warning_and_a_share_of_them_fails(digits: tuple[Tensor, Tensor]) -> None:
     train, test = digits
     seen = read(train=train, test=torch.cat([test[1:], train[-1:]]))

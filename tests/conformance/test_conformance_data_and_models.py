@@ -8,6 +8,7 @@ import pytest
 import torch
 from conformance.looking import levels, of
 
+from harness.conformance import target_leaks
 from harness.conformance.datasets import DATASET
 from harness.conformance.models import MODEL
 from harness.conformance.modules import COMPILERS, WEIGHTS
@@ -162,3 +163,16 @@ def test_every_check_is_shown_to_fail() -> None:
     own = {c.name for c in MODEL} - {c.name for c in (*WEIGHTS, *COMPILERS)}  # these are shown by blocks
     assert own == {name for name, _ in MODELS} - {"state_dict"}
     assert {c.name for c in TASK} == {name for name, _ in TASKS}
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        (torch.tensor([[True, True], [True, False], [True, True]]), False),  # a mask over time
+        (torch.tensor([[1.0, 3.0], [4.0, 2.0], [0.0, 9.0]]), False),  # features that agree by chance
+        (torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), True),
+        (torch.tensor([[False, True], [True, False], [False, True]]), True),
+    ],
+)
+def test_only_what_is_one_hot_of_the_target_tells_it(shown: torch.Tensor, told: bool) -> None:
+    assert target_leaks._tells(shown, torch.tensor([1, 0, 1]), None) is told

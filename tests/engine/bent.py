@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,8 +80,16 @@ class Counting(Image):
         self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        self.calls += self.training
+        self.calls += 1
+        random.random()
         return self.norm(x + 0 * torch.rand_like(x))
+
+
+class InPlace(Image):
+    """Right, and writes into what it gets, as nn.ReLU(inplace=True) does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(self.scale.sigmoid())
 
 
 class Temporal(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,7 @@ def known() -> Registry:
     found = registry()
     for name in ("Pooled", "OneMap", "Halved", "OverItems", "InTraining", "Pair", "Mixed", "Large", "Counting"):
         found.add("attention", name.lower(), f"engine.bent:{name}")
-    for name in ("Summary", "RealOnes"):
+    for name in ("Summary", "RealOnes", "InPlace"):
         found.add("attention", name.lower(), f"engine.bent:{name}")
     found.add("model", "hiding", "engine.bent:Hiding")
     return found
@@ -70,6 +71,11 @@ def test_a_block_that_changes_the_shape_is_refused_with_place_shapes_and_hint(
     kind = type(known.build("attention", name, 4)).__name__
     assert error.message == f"attention '{name}' (class {kind}) at 'sites.layer1_0.attention' makes {made}"
     assert error.hint == f"a block gives back [B, C, H, W] as it came; try: harness check attention {name}"
+
+
+def test_a_block_that_writes_into_its_input_is_no_fault(tmp_path: Path, known: Registry):
+    parts = assemble(replace(CONFIG, attention=Choice("inplace")), known, tmp_path)
+    assert len(parts.blocks.placed) == len(parts.sites) > 0
 
 
 def test_a_class_named_by_target_is_refused_like_a_plugin(tmp_path: Path):
@@ -119,10 +125,17 @@ def test_trying_out_leaves_no_trace(tmp_path: Path, known: Registry, model: str,
 
     def state() -> tuple[dict[str, Any], torch.Tensor, list[bool], int, list[int]]:
         seed_all(1)
+        random.seed(1)
         net = assemble(config, known, tmp_path).model
         hooks = sum(len(m._forward_hooks) for m in net.modules())
         calls = [m.calls for m in net.modules() if isinstance(m, bent.Counting)]
-        return net.state_dict(), torch.rand(3), [m.training for m in net.modules()], hooks, calls
+        return (
+            net.state_dict(),
+            torch.cat([torch.rand(3), torch.tensor([random.random()])]),
+            [m.training for m in net.modules()],
+            hooks,
+            calls,
+        )
 
     tried = state()
     monkeypatch.setattr(assembly, "_try_out", lambda *arguments: None)

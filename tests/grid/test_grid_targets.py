@@ -318,11 +318,16 @@ def test_the_code_of_a_plugin_counts_as_it_does_in_the_plugin_s_own_rows(folder:
         "__import__(NAME)",
         "importlib.import_module('.my_far', NAME)",
         "importlib.util.spec_from_file_location('my_far', NAME)",
+        "runpy.run_module('my_far')",
+        "exec(open('my_far.py').read())",
+        "load(NAME)",
     ],
 )
 def test_an_import_that_no_text_names_is_told_with_its_line(folder: Path, call: str):
     (folder / "my_module.py").write_text(BLOCK)
-    (folder / "my_helpers.py").write_text(f"import importlib\n\n\ndef gate(x):\n    return {call}\n")
+    (folder / "my_helpers.py").write_text(
+        f"import importlib\nfrom importlib import import_module as load\n\ndef gate(x):\n    return {call}\n"
+    )
     with pytest.warns(RuntimeWarning, match="line 5 of module 'my_helpers': an import whose name is made"):
         plan(folder, AXES)
 
