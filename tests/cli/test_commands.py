@@ -121,6 +121,7 @@ def test_a_dry_run_stops_measuring_and_says_which_rows_it_did_not(tmp_path: Path
     assert "for 2 of them" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_study_asked_for_in_another_form_is_told_that_its_report_goes(tmp_path: Path):
     write_grid(tmp_path, GRID.replace("[none, se]", "[none]").replace("seeds: 2", "seeds: 1"))
     assert "note:" not in harness(tmp_path, "ablate", "--grid", "grid.yaml").stdout
@@ -143,7 +144,8 @@ def test_report_writes_the_same_bytes_again_without_training(study: Path):
     assert "no study 'tinny'" in missing.stderr
 
 
-@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_exits_with_130_and_the_next_call_goes_on(tmp_path: Path, workers: str):
     write_grid(tmp_path, GRID.replace("seeds: 2", "seeds: 1"), epochs=10)  # more than a busy machine reads late
     command = [sys.executable, "-u", "-m", "harness", "ablate", "--grid", "grid.yaml", "--workers", workers]
@@ -166,18 +168,18 @@ def test_ctrl_c_exits_with_130_and_the_next_call_goes_on(tmp_path: Path, workers
 def test_failed_trials_exit_with_1_are_kept_and_run_again_only_when_asked(tmp_path: Path):
     text = GRID.replace("EPOCHS", "1").replace("seeds: 2", "seeds: 1").replace("lr: 0.1", "lr: 1e30")
     write_grid(tmp_path, text)
-    done = harness(tmp_path, "ablate", "--grid", "grid.yaml")
+    done = harness(tmp_path, "ablate", "--grid", "grid.yaml", "--workers", "1")
     assert done.returncode == 1
     assert "diverged in epoch 1" in done.stdout
     assert "2 of 2 trials failed" in done.stderr
     assert (tmp_path / "reports" / "tiny" / "report.html").exists()
     before = record_files(tmp_path)
-    again = harness(tmp_path, "ablate", "--grid", "grid.yaml")
+    again = harness(tmp_path, "ablate", "--grid", "grid.yaml", "--workers", "1")
     assert again.returncode == 1
     assert "0 done already" in again.stdout
     assert "2 trials failed before; --retry-failed runs them again" in again.stdout
     assert record_files(tmp_path) == before
-    assert harness(tmp_path, "ablate", "--grid", "grid.yaml", "--retry-failed").returncode == 1
+    assert harness(tmp_path, "ablate", "--grid", "grid.yaml", "--workers", "1", "--retry-failed").returncode == 1
     assert record_files(tmp_path) != before
 
 
@@ -268,6 +270,7 @@ def test_the_version_is_told_also_where_the_program_is_not_installed(tmp_path: P
     assert (done.returncode, done.stdout) == (0, "source\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_bars(tmp_path: Path):
     write_grid(tmp_path, epochs=2)
     ours, theirs = pty.openpty()

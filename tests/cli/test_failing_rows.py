@@ -114,6 +114,7 @@ MACS = "controls: [{name: matched_conv, match: macs}, identity_gate]\n"
 REASON = "matched_conv: no convolution of 16 channels comes within 2% of"
 
 
+@pytest.mark.slow
 def test_a_control_that_no_convolution_makes_is_left_out_with_the_reason(folder: Path):
     write(folder, "eca", MACS)
     dry = harness(folder, "ablate", "--grid", "grid.yaml", "--dry-run", COLUMNS="400")

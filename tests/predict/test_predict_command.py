@@ -87,6 +87,7 @@ def test_what_the_user_can_mend_is_one_message_and_code_2(place: Path, arguments
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_name_that_holds_commands_for_the_terminal_is_harmless(place: Path):
     hostile = "a\x1b]0;owned\x07\x1b[2J\u202eb\x9bc.mp4"
     done = harness(place, hostile, "--out", "x", "--device", "cpu")
@@ -98,6 +99,7 @@ def test_a_name_that_holds_commands_for_the_terminal_is_harmless(place: Path):
     assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(done.stdout + done.stderr)
 
 
+@pytest.mark.slow
 def test_in_a_terminal_a_bar_counts_the_frames(place: Path):
     reader, writer = pty.openpty()
     process = subprocess.Popen(

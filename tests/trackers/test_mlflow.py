@@ -178,6 +178,7 @@ axes: {attention: [none]}
 """
 
 
+@pytest.mark.slow
 def test_a_study_that_was_interrupted_and_goes_on_is_one_finished_run(place: Path):
     """The real program, twice, with a real Ctrl-C between."""
     (place / "grid.yaml").write_text(GRID)
