@@ -38,8 +38,9 @@ def heatmap(
     limit: float | None = None,
     axes_labels: tuple[str, str] = ("", ""),
     zero_based: bool = True,
+    small: str = "hundredths",
 ) -> Picture:
-    """`values` [R, C]; shown in hundredths where none is above 1.
+    """`values` [R, C]; shown in hundredths where none is above 1. `small`: what the scale calls those, such as pp.
 
     `limit`: the end of the scale, shared by pictures that are compared; the values' own if None.
     """
@@ -73,7 +74,7 @@ def heatmap(
     bar.ax.tick_params(length=0, labelsize=7)
     bar.ax.minorticks_off()
     if hundredths:
-        bar.set_label("hundredths", fontsize=7)
+        bar.set_label(small, fontsize=7)
     return picture(figure, name, alt, caption)
 
 

@@ -114,5 +114,7 @@ def _notes(analysis: Analysis, arms: Sequence[Arm]) -> tuple[str, ...]:
             maps = evaluation(analysis, record.id, "maps")
             if maps is not None and not isinstance(maps, str):
                 told = [f"{one_line(k)}: {one_line(v)}" for k, v in maps.definitions.items()]
-                found |= dict.fromkeys([*told, *map(one_line, maps.notes)])
+                found |= dict.fromkeys(
+                    [*told, *(f"{n[:1].upper()}{n[1:].rstrip('.')}." for n in map(one_line, maps.notes))]
+                )
     return tuple(found)[:12]

@@ -231,11 +231,12 @@ def _figures(found: Sequence[Probed], metric: Metric) -> list[Block]:
     losses = [(p, {s: d.mean for s in p.sites if (d := p.loss(s, metric)).mean is not None}) for p in found]
     gates = [(p, p.gate("mean")[0]) for p in found]
     unit = numbers.unit_of_difference(metric.unit)
+    small = unit if metric.unit == "%" else "hundredths"  # those of a fraction are points
     what = f"loss of {metric.name}{f' in {unit}' if unit else ''}"
     scaled = [(p, {s: numbers.scale(metric.unit) * v for s, v in own.items()}) for p, own in losses]
     drawn = [
-        _figure("usage-loss", f"{what} when one block is knocked out", scaled, losses, True),
-        _figure("usage-gate", "mean gate by site", gates, gates, False),
+        _figure("usage-loss", f"{what} when one block is knocked out", scaled, losses, small),
+        _figure("usage-gate", "mean gate by site", gates, gates),
     ]
     pictures = tuple(p for p in drawn if p is not None)
     if not pictures:
@@ -252,9 +253,12 @@ def _figure(
     what: str,
     scaled: Sequence[tuple[Probed, dict[str, float]]],
     raw: Sequence[tuple[Probed, dict[str, float]]],
-    difference: bool,
+    small: str = "",
 ) -> Picture | None:
-    """A heat map where all rows have the same sites, else one line a row; `scaled`: in the unit that lines print."""
+    """A heat map where all rows have the same sites, else one line a row; `scaled`: in the unit that lines print.
+
+    `small`: what a hundredth is called on the scale of differences; empty for what are none.
+    """
     usable = [(p, own) for p, own in raw if own]
     if not usable:
         return None
@@ -267,7 +271,9 @@ def _figure(
         return _lines(name, what, alt, [(p, own) for p, own in scaled if own])
     values = np.array([[own.get(s, np.nan) for s in sites] for _, own in usable])
     rows, columns = [p.arm.short() for p, _ in usable], [one_line(s) for s in sites]
-    return heatmap(values, rows, columns, name=name, alt=alt, caption=what, difference=difference)
+    return heatmap(
+        values, rows, columns, name=name, alt=alt, caption=what, difference=bool(small), small=small or "hundredths"
+    )
 
 
 def _lines(name: str, what: str, alt: str, found: Sequence[tuple[Probed, dict[str, float]]]) -> Picture:
