@@ -193,8 +193,7 @@ def assemble(config: Config, registry: Registry, data_root: Path) -> Parts:
     if not losses:
         raise ConfigError("a trial needs at least one loss")
     speakers = (model, *(term.loss for term in losses))
-    told = told_by_blocks(model)
-    notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())), *told)
+    notes = (*info.notes, *(note for s in speakers for note in getattr(s, "notes", ())), *told_by_blocks(model))
     marks = tuple(dict.fromkeys(mark for s in speakers for mark in getattr(s, "marks", ())))
     return Parts(info, dataset, task, io, model, sites, tuple(losses), prepare, notes, marks, blocks)
 

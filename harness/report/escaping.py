@@ -40,6 +40,11 @@ def one_line(text: object) -> str:
     return " ".join(kept.split())
 
 
+def sentence(text: str) -> str:
+    """What begins with a capital and ends with one full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def shorten(text: object, limit: int = 42) -> str:
     """One line that fits a picture's margin."""
     line = one_line(text)

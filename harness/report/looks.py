@@ -9,7 +9,7 @@ from ..contracts import Figure
 from . import clips
 from .analysis import Analysis, Arm
 from .document import Block, Fold, Gallery, Section, Text
-from .escaping import one_line
+from .escaping import one_line, sentence
 from .joined import ARMS, Stored, collect, drawn, names_of
 from .numbers import plural
 from .probed import evaluation
@@ -114,7 +114,5 @@ def _notes(analysis: Analysis, arms: Sequence[Arm]) -> tuple[str, ...]:
             maps = evaluation(analysis, record.id, "maps")
             if maps is not None and not isinstance(maps, str):
                 told = [f"{one_line(k)}: {one_line(v)}" for k, v in maps.definitions.items()]
-                found |= dict.fromkeys(
-                    [*told, *(f"{n[:1].upper()}{n[1:].rstrip('.')}." for n in map(one_line, maps.notes))]
-                )
+                found |= dict.fromkeys([*told, *(sentence(one_line(n)) for n in maps.notes)])
     return tuple(found)[:12]

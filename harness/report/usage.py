@@ -13,7 +13,7 @@ from ..stats.wording import between
 from . import numbers
 from .analysis import Analysis, Arm
 from .document import Block, Bullets, Column, Entry, Fold, Gallery, Item, Line, Picture, Section, Table, Text, Tone
-from .escaping import one_line, shorten
+from .escaping import one_line, sentence, shorten
 from .heatmaps import heatmap
 from .plots import legend
 from .probed import ALL, MEASURES, TRAINED, Probed, probed
@@ -50,7 +50,7 @@ def usage(analysis: Analysis) -> Section | None:
         blocks.append(Text(_how_judged(metric), "muted"))
     blocks.append(_table(found, metric))
     told = list(dict.fromkeys(n for p in found for n in p.told))[:12]
-    blocks.append(Text(" ".join([_measured(found), *(f"{n[:1].upper()}{n[1:].rstrip('.')}." for n in told)]), "muted"))
+    blocks.append(Text(" ".join([_measured(found), *map(sentence, told)]), "muted"))
     notes = list(dict.fromkeys(n for p in found for n in p.notes))
     if notes:
         more = [f"and {len(notes) - 6} more of the kind"] if len(notes) > 6 else []
