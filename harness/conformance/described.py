@@ -37,7 +37,6 @@ for part in path.split("."):
 def tupled(value):
     return tuple(map(tupled, value)) if isinstance(value, list) else value
 options = {k: tupled(v) for k, v in json.loads(sys.argv[3]).items()}
-before = set(sys.modules)
 first = target.describe(Path(sys.argv[2]), **options)
 start = time.perf_counter()
 again = target.describe(Path(sys.argv[2]), **options)
